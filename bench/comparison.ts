@@ -1,3 +1,4 @@
+import { answersOf, JWKS, TOKEN } from './answers.ts'
 import { LOAD_CORE, startCeiling, startMintmark, startOidcProvider } from './contestants.ts'
 import type { Installation } from './installation.ts'
 import type { ServerProcess } from './process.ts'
@@ -7,8 +8,6 @@ export const CONNECTIONS = 64
 /** A query serves all requests of 20 ms, so many connections are needed to load it. */
 const LOOKUP_CONNECTIONS = 512
 const KEYS_IN_DIRECTORY = 1_000
-export const TOKEN = '/oauth/token'
-const JWKS = '/.well-known/jwks.json'
 
 /** Mintmark compared with the machine's limit and another issuer, in one run. */
 export async function compare(
@@ -17,7 +16,7 @@ export async function compare(
   pace: { rounds: number; seconds: number },
 ): Promise<Result[]> {
   const mintmark = await startMintmark(installation, directory)
-  const ceiling = await startCeiling(installation, await jwksOf(mintmark), directory)
+  const ceiling = await startCeiling(installation, await answersOf(mintmark, installation), directory)
   const provider = await startOidcProvider(installation, directory)
   const bounded = await startMintmark(installation, directory, {
     env: { MINTMARK_DIRECTORY_MAX_KEYS: String(KEYS_IN_DIRECTORY) },
@@ -46,15 +45,6 @@ export async function compare(
   } finally {
     await Promise.all([mintmark, ceiling, provider, bounded].map(server => server.stop()))
   }
-}
-
-/** Body and headers of Mintmark's JWKS, except those that Node adds. */
-export async function jwksOf(
-  mintmark: ServerProcess,
-): Promise<{ headers: Record<string, string>; body: string }> {
-  const answer = await fetch(mintmark.url + JWKS)
-  const { date: _, connection: __, 'keep-alive': ___, ...headers } = Object.fromEntries(answer.headers)
-  return { headers, body: await answer.text() }
 }
 
 /** By the number of connections of the load, on one core. */

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
-import { CONNECTIONS, TOKEN } from './comparison.ts'
+import { TOKEN } from './answers.ts'
+import { CONNECTIONS } from './comparison.ts'
 import { LOAD_CORE, startMintmark } from './contestants.ts'
 import { addIdentities } from './identities.ts'
 import type { Installation } from './installation.ts'

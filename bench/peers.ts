@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../test/support/free-port.ts'
 import { query, withDatabase } from '../test/support/global-setup.ts'
-import { jwksOf, TOKEN } from './comparison.ts'
+import { answersOf, TOKEN } from './answers.ts'
 import { LOAD_CORE, SERVER_CORE, startCeiling, startMintmark, startOidcProvider } from './contestants.ts'
 import type { Installation } from './installation.ts'
 import { hydraProgram, keycloakHome } from './peer-programs.ts'
@@ -41,7 +41,9 @@ export async function comparePeers(
   }
   try {
     const mintmark = await started(startMintmark(installation, directory))
-    const ceiling = await started(startCeiling(installation, await jwksOf(mintmark), directory))
+    const ceiling = await started(
+      startCeiling(installation, await answersOf(mintmark, installation), directory),
+    )
     const provider = await started(startOidcProvider(installation, directory))
     const keycloak = await started(startKeycloak(postgres, installation, directory))
     const hydra = await started(startHydra(postgres, installation, directory))

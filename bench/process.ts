@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -47,28 +47,38 @@ export function startServer(options: {
   directory: string
   /** The checkout to run from; absent: this one. */
   checkout?: string
+  log?: LogOutput
+  /** As of `startProgram`; absent: by that line. */
+  ready?: Ready
 }): Promise<ServerProcess> {
-  const { script, checkout, ...rest } = options
+  const { script, checkout, ready = readyLine, ...rest } = options
   return startProgram({
     ...rest,
     command: [process.execPath, ...script],
     ...(checkout !== undefined && { cwd: checkout }),
-    ready: said => readyLine(said),
+    ready,
   })
 }
 
-/** Starts a program, with its stdout in a file of `directory`. `ready` returns its base URLs once it listens. */
+/** Where a server's stdout goes: a file, or a pipe that another process on the load's core copies to that file. */
+export type LogOutput = 'file' | 'pipe'
+
+/** Given what the server said so far: its base URLs once it listens. */
+type Ready = (said: string) => Urls | undefined | Promise<Urls | undefined>
+
+/** Starts a program, with its stdout in a file of `directory`. */
 export async function startProgram(options: {
   core: number | string
   command: string[]
   env?: Record<string, string>
   directory: string
   cwd?: string
-  ready: (said: string) => Urls | undefined | Promise<Urls | undefined>
+  log?: LogOutput
+  ready: Ready
 }): Promise<ServerProcess> {
   const begin = performance.now()
   const file = join(options.directory, `server-${process.hrtime.bigint()}`)
-  const [stdout, stderr] = [openSync(`${file}.out`, 'a'), openSync(`${file}.err`, 'a')]
+  const [stdout, stderr] = [openOutput(`${file}.out`, options.log), openSync(`${file}.err`, 'a')]
   const said = () => readFileSync(`${file}.out`, 'utf8')
   const child = spawn('taskset', ['-c', String(options.core), ...options.command], {
     cwd: options.cwd ?? ROOT,
@@ -104,6 +114,19 @@ export async function startProgram(options: {
       await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
     },
   }
+}
+
+/** A descriptor for the server. The reader of a pipe ends with the server, its only writer. */
+function openOutput(file: string, log: LogOutput = 'file'): number {
+  const copy = openSync(file, 'a')
+  if (log === 'file') return copy
+  const pipe = `${file}.pipe`
+  execFileSync('mkfifo', [pipe])
+  spawn('taskset', ['-c', String(LOAD_CORE), 'cat', pipe], { stdio: ['ignore', copy, 'inherit'] })
+  closeSync(copy)
+  const writing = openSync(pipe, 'w')
+  rmSync(pipe)
+  return writing
 }
 
 interface Urls {

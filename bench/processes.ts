@@ -1,4 +1,4 @@
-import { TOKEN } from './comparison.ts'
+import { TOKEN } from './answers.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import type { Installation } from './installation.ts'
 import { residentBytes, type ServerProcess } from './process.ts'

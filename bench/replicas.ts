@@ -1,4 +1,4 @@
-import { TOKEN } from './comparison.ts'
+import { TOKEN } from './answers.ts'
 import { LOAD_CORE, startMintmark } from './contestants.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Measured } from './load.ts'

@@ -14,7 +14,8 @@ export interface Result extends Measured {
   rounds: number[]
 }
 
-const WARM_UP_SECONDS = 2
+/** Some 20,000 exchanges: V8 still compiled in the background after 10,000. */
+const WARM_UP_SECONDS = 5
 
 /**
  * Measures all of them in turn, repeatedly, so that other load on the machine affects all equally. Reports medians,

@@ -1,13 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { scrape } from '../test/observability/metrics-text.ts'
+import { TOKEN } from './answers.ts'
 import { checkLoad, checks } from './checks.ts'
-import { CONNECTIONS, compare, growConnections, growKeys, TOKEN } from './comparison.ts'
+import { CONNECTIONS, compare, growConnections, growKeys } from './comparison.ts'
 import { LOAD_CORE, SERVER_CORE, startMintmark } from './contestants.ts'
 import { CREDENTIALS, grants } from './grants.ts'
 import { memory } from './inspector.ts'
 import type { Installation } from './installation.ts'
 import { applyLoad, type Load } from './load.ts'
+import { logLine } from './log-line.ts'
 import { comparePeers } from './peers.ts'
 import { bars } from './plot.ts'
 import type { ServerProcess } from './process.ts'
@@ -144,6 +146,26 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
       'server CPU µs each',
       'of one process',
       'resident MiB of each',
+    ]
+    return { columns, rows }
+  },
+  'log-line': async bench => {
+    const results = await logLine(await manyKeys(bench), bench.directory, bench.pace)
+    const rows = results.map(result => [
+      result.connections,
+      result.name,
+      ...measured(result),
+      result.rate,
+      result.p99,
+      result.lineMicros ?? '',
+    ])
+    const columns = [
+      'connections',
+      'access log',
+      ...MEASURED,
+      'of bare node:http',
+      '99th percentile, times its',
+      'CPU µs of the line',
     ]
     return { columns, rows }
   },

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { TOKEN } from './comparison.ts'
+import { TOKEN } from './answers.ts'
 import { LOAD_CORE, startMintmark } from './contestants.ts'
 import type { Installation } from './installation.ts'
 import { interleave, type Result } from './rounds.ts'

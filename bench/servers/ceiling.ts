@@ -1,27 +1,25 @@
 import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { CLAIMS } from './claims.ts'
+import type { Answers } from '../answers.ts'
 
 /**
  * The limit of the machine: a bare node:http server with only the necessary work of an exchange (parse the form and the
- * header, digest the key, look it up, sign the same claims): no checks, no log, no database.
+ * header, digest the key, look it up, sign the same claims, send the same headers): no checks, no log, no database.
  *
- * A GET is answered with the given headers and body.
+ * A GET is answered with the JWK Set.
  *
- *   node ceiling.ts <the one API key it knows> <headers of the JWK Set, as JSON> <its body>
+ *   node ceiling.ts <the one API key it knows> <bench/answers.ts, as JSON>
  */
-const [, , apiKey = '', jwksHeaders = '{}', jwks = '{}'] = process.argv
-const headersOfJwks = JSON.parse(jwksHeaders)
+const [, , apiKey = '', answers = '{}'] = process.argv
+const { exchange, jwks }: Answers = JSON.parse(answers)
 const pepper = randomBytes(32)
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const keyId = `key_${apiKey.slice(4, 20)}`
-const known = new Map([[digest(apiKey), keyId]])
+const known = new Map([[digest(apiKey), exchange.claims.sub]])
 const header = encode({ alg: 'ES256', kid: randomBytes(32).toString('base64url'), typ: 'at+jwt' })
-const rights = { scope: 'inference', ...CLAIMS }
 
 const server = createServer((req, res) => {
-  if (req.method === 'GET') return void res.writeHead(200, headersOfJwks).end(jwks)
+  if (req.method === 'GET') return void res.writeHead(200, jwks.headers).end(jwks.body)
   const chunks: Buffer[] = []
   req.on('data', (chunk: Buffer) => chunks.push(chunk))
   req.on('end', () => {
@@ -46,10 +44,7 @@ server.listen(0, '127.0.0.1', () => {
 })
 
 function answer(res: import('node:http').ServerResponse, body: string): void {
-  res.writeHead(200, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': Buffer.byteLength(body),
-  })
+  res.writeHead(200, { ...exchange.headers, 'content-length': Buffer.byteLength(body) })
   res.end(body)
 }
 
@@ -60,16 +55,7 @@ function digest(key: string): string {
 function token(sub: string): string {
   const iat = Math.floor(Date.now() / 1000)
   const jti = randomBytes(16).toString('base64url')
-  const claims = {
-    iss: 'http://localhost',
-    sub,
-    client_id: sub,
-    aud: 'vllm',
-    iat,
-    exp: iat + 300,
-    jti,
-    ...rights,
-  }
+  const claims = { ...exchange.claims, sub, client_id: sub, iat, exp: iat + 300, jti }
   const input = `${header}.${encode(claims)}`
   const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
   return `${input}.${signature.toString('base64url')}`

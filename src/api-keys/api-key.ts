@@ -60,7 +60,7 @@ const CRC_LENGTH = 6
  * `\bmmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b` finds keys in text; `mma_` are admin tokens, `mmi_` introspection tokens,
  * `mmr_` usage reporters.
  */
-const CREDENTIAL = /^(mmk|mma|mmi|mmr)_([0-9A-Za-z]{16})_([0-9A-Za-z]{49})$/
+const CREDENTIAL = /^(mmk|mma|mmi|mmr)_([0-9A-Za-z]{16})_[0-9A-Za-z]{49}$/
 
 export type CredentialPrefix = 'mmk' | 'mma' | 'mmi' | 'mmr'
 

@@ -15,6 +15,8 @@ const ONCE = new Set([
 /** Node keeps the first of two equal headers, other parsers the last: an ambiguous request is rejected. */
 export function ambiguity(req: IncomingMessage): RequestError | undefined {
   if (!req.url?.startsWith('/')) return new RequestError(400, 'Invalid request target. Send a path.')
+  // As many names as headers: none is repeated.
+  if (req.rawHeaders.length === 2 * Object.keys(req.headers).length) return undefined
   const repeated = repeatedHeader(req.rawHeaders)
   return repeated ? new RequestError(400, `Duplicate header: ${repeated}. Send it once.`) : undefined
 }

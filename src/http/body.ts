@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { escapePointer, Invalid, Unavailable } from '../errors.ts'
 import type { HeldBytes } from './held-bytes.ts'
@@ -20,13 +21,17 @@ export async function readBody(
   held?: HeldBytes,
   encodings: readonly string[] = ['identity'],
 ): Promise<Buffer> {
-  const encoding = req.headers['content-encoding'] ?? 'identity'
-  if (!encodings.includes(encoding.toLowerCase())) throw requestError(415)
+  const encoding = req.headers['content-encoding']?.toLowerCase() ?? 'identity'
+  if (!encodings.includes(encoding)) throw requestError(415)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw requestError(413)
   // Without a body Node emits no body events (`optimizeEmptyRequests`, listener.ts).
   if (req.readableEnded) return NO_BODY
   // The client left before its body was wanted.
   if (req.destroyed) throw requestError(400)
+  return await arrived(req, limit, held)
+}
+
+function arrived(req: IncomingMessage, limit: number, held: HeldBytes | undefined): Promise<Buffer> {
   const chunks: Buffer[] = []
   return new Promise<Buffer>((resolve, reject) => {
     let length = 0
@@ -124,15 +129,10 @@ export function parseJson(body: unknown): unknown {
   return value
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
 function utf8(body: unknown): string {
   if (!Buffer.isBuffer(body)) return ''
-  try {
-    return UTF8.decode(body)
-  } catch {
-    throw new RequestError(400, 'The body is not valid UTF-8.')
-  }
+  if (!isUtf8(body)) throw new RequestError(400, 'The body is not valid UTF-8.')
+  return body.toString('utf8')
 }
 
 /** Nesting depth of brackets outside strings. Checked before parsing, because the parser recurses. */

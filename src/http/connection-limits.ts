@@ -70,6 +70,11 @@ export class ConnectionLimits {
     }
   }
 
+  /** Requests in progress on the connection. */
+  requestsOf(socket: Socket): number {
+    return this.#connections.get(socket)?.requests ?? 0
+  }
+
   #add(socket: Socket): void {
     const address = socket.remoteAddress ?? ''
     const { most, sourceOf, isProxy } = this.#policy

@@ -81,10 +81,10 @@ export class Listener {
     this.#server = server
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
-    const pipelining = new Pipelining(server)
+    const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
       res.once('close', this.#limits.begin(req.socket))
-      pipelining.schedule(req, res, isLast => {
+      pipelining.schedule(this.#limits.requestsOf(req.socket), isLast => {
         // Node then sends "Connection: close" and closes the connection.
         if (this.#closing || isLast) res.shouldKeepAlive = false
         this.#serve(req, res)

@@ -1,5 +1,6 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import type { ConnectionLimits } from './connection-limits.ts'
 
 /** Requests of one connection that are not answered yet. Gateways and SDKs wait for each answer. */
 const MOST_UNANSWERED = 32
@@ -20,20 +21,20 @@ interface Parser {
  * MOST_UNANSWERED requests nothing more is read of the connection, and it is closed when these are answered.
  */
 export class Pipelining {
-  readonly #unanswered = new WeakMap<Socket, number>()
+  readonly #connections: Pick<ConnectionLimits, 'requestsOf'>
   readonly #waiting: (() => void)[] = []
 
   /** Limits the connections of `server`, which upgrades none. */
-  constructor(server: Server) {
+  constructor(server: Server, connections: Pick<ConnectionLimits, 'requestsOf'>) {
+    this.#connections = connections
     server.on('connection', (socket: Socket) => this.#limit(server, socket))
   }
 
-  /** Calls `begin` now or in a later turn, with true for the last request that is read of the connection. */
-  schedule(req: IncomingMessage, res: ServerResponse, begin: (isLast: boolean) => void): void {
-    const { socket } = req
-    const place = this.#countOf(socket) + 1
-    this.#unanswered.set(socket, place)
-    res.once('close', () => this.#unanswered.set(socket, this.#countOf(socket) - 1))
+  /**
+   * Calls `begin` now or in a later turn, with true for the last request that is read of the connection. `place`: how many
+   * requests its connection has in progress, this one included.
+   */
+  schedule(place: number, begin: (isLast: boolean) => void): void {
     if (place === 1) return void begin(false)
     if (this.#waiting.length === 0) setImmediate(this.#beginSome)
     this.#waiting.push(() => begin(place === MOST_UNANSWERED))
@@ -44,7 +45,7 @@ export class Pipelining {
     const onIncoming = parser?.onIncoming
     if (!parser || !onIncoming) return
     parser.onIncoming = (req, shouldKeepAlive) => {
-      if (this.#countOf(socket) < MOST_UNANSWERED) return onIncoming(req, shouldKeepAlive)
+      if (this.#connections.requestsOf(socket) < MOST_UNANSWERED) return onIncoming(req, shouldKeepAlive)
       Object.assign(req, { upgrade: true })
       // Emitted as soon as the parser has stopped. The answers that are due are still written, and the last of them closes
       // the connection.
@@ -53,10 +54,6 @@ export class Pipelining {
       )
       return STOP
     }
-  }
-
-  #countOf(socket: Socket): number {
-    return this.#unanswered.get(socket) ?? 0
   }
 
   readonly #beginSome = (): void => {

@@ -46,8 +46,8 @@ function grantedScopes(caller: Caller, request: TokenRequest): string[] {
 /** RFC 8707 §2: each resource names an audience; `audience` names one directly. */
 function grantedAudiences(caller: Caller, { audience, resources }: TokenRequest): string[] {
   const held = caller.rights.audiences
-  const asked = [...new Set(audience === undefined ? resources : [audience, ...resources])]
-  const granted = asked.length > 0 ? asked : held.slice(0, 1)
+  const asked = audience === undefined ? resources : [audience, ...resources]
+  const granted = asked.length > 0 ? [...new Set(asked)] : held.slice(0, 1)
   if (granted.length === 0)
     throw new NotGranted(
       caller,

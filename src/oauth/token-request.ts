@@ -63,9 +63,11 @@ export function parseTokenRequest(req: {
 }): TokenRequest {
   const { form, resources } = parseForm(req)
   const grantType = parseGrantType(form.get('grant_type'))
+  const { method, credential } = parsePresented(grantType, req.headers.authorization, form)
   return {
     grantType,
-    ...parsePresented(grantType, req.headers.authorization, form),
+    method,
+    credential,
     scopes: parseScope(form.get('scope')),
     audience: form.get('audience'),
     resources: resources.map(parseResource),

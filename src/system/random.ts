@@ -12,12 +12,16 @@ export interface Random {
 const PAGE_BYTES = 4_096
 const LONGEST_CUT_BYTES = 16
 let page = Buffer.alloc(0)
+let used = 0
 
+/** No byte of a page is given twice, so a part of it needs no copy. */
 function cutBytes(length: number): Buffer {
-  if (page.length < length) page = randomBytes(PAGE_BYTES)
-  const cut = Buffer.from(page.subarray(0, length))
-  page = page.subarray(length)
-  return cut
+  if (page.length - used < length) {
+    page = randomBytes(PAGE_BYTES)
+    used = 0
+  }
+  used += length
+  return page.subarray(used - length, used)
 }
 
 export const systemRandom: Random = {

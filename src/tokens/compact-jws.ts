@@ -30,10 +30,10 @@ export class CompactSigner {
   }
 
   /** `payload` is the JSON text of the claims. */
-  async sign(payload: string): Promise<string> {
+  sign(payload: string): string | Promise<string> {
     const input = this.#header + Buffer.from(payload).toString('base64url')
-    const signature = this.#onThread ? await this.#signOnThread(input) : this.#signHere(input)
-    return `${input}.${signature.toString('base64url')}`
+    const signed = (signature: Buffer) => `${input}.${signature.toString('base64url')}`
+    return this.#onThread ? this.#signOnThread(input).then(signed) : signed(this.#signHere(input))
   }
 
   #signHere(input: string): Buffer {
