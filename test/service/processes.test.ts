@@ -195,7 +195,7 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     expect(readied(parent)[2]).toMatchObject({ number: killed.number })
   })
 
-  it('one that does not respond gets no new connection, and is ended and replaced', async () => {
+  it('one that does not respond takes at most one more connection, and is ended and replaced', async () => {
     const begun = readied(parent)
     const exits = () => parent.logged('process ended unexpectedly').length
     const ended = exits()
@@ -203,11 +203,9 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     process.kill(stopped.pid, 'SIGSTOP')
     const isNoticed = async () => (await scrape(urls.ops)).series.get('mintmark_processes_ready') === 1
     await until('it is noticed', isNoticed, Boolean, START_MS)
-    for (let count = 0; count < 20; count++) {
-      const headers = { 'content-type': 'application/x-www-form-urlencoded', connection: 'close' }
-      const answer = await request(`${urls.public}/oauth/token`, { method: 'POST', headers, body: form })
-      expect(answer.status).toBe(200)
-    }
+    const statuses: number[] = []
+    for (let count = 0; count < 20; count++) statuses.push(await exchange({ agent: new Agent() }))
+    expect(statuses.filter(status => status !== 200).length).toBeLessThanOrEqual(1)
     const isReplaced = () => readied(parent).length === begun.length + 1
     await until('it is replaced', isReplaced, Boolean, START_MS)
     expect(parent.logged('process does not respond')).toMatchObject([
@@ -236,6 +234,7 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
   })
 
   it('SIGTERM drains both, and the parent ends with 0', async () => {
+    const killed = parent.logged('process ended unexpectedly').length
     const pids = readied(parent)
       .slice(-2)
       .map(({ pid }) => pid)
@@ -246,8 +245,8 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     const { code, signal } = await parent.exited
     expect({ code, signal }).toEqual({ code: 0, signal: null })
     expect(pids.filter(isAlive)).toEqual([])
-    expect(parent.logged('process ended unexpectedly')).toHaveLength(1)
-    expect(await database.asOwner('SELECT id FROM replicas'), 'the killed one').toHaveLength(1)
+    expect(parent.logged('process ended unexpectedly')).toHaveLength(killed)
+    expect(await database.asOwner('SELECT id FROM replicas'), 'the killed ones').toHaveLength(killed)
   })
 })
 
