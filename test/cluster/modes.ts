@@ -102,7 +102,13 @@ export const MODES: Record<string, object> = {
   "Istio, API keys, an operator's own names": {
     ...PRODUCTION,
     istio: {
-      ...{ ...ISTIO, mode: 'apiKeys', selector: { istio: 'own' }, gateways: ['own'], importedKeys: '^sk%-[%w_-]+$' },
+      ...{
+        ...ISTIO,
+        mode: 'apiKeys',
+        selector: { istio: 'own' },
+        gateways: ['own'],
+        importedKeys: '^sk%-[%w_-]+$',
+      },
       ...{ hosts: ['inference.example.com'], engine: { host: 'router.vllm.svc.cluster.local', port: 9000 } },
       limits: { enabled: true, service: 'ratelimit.limits.svc.cluster.local' },
     },

@@ -13,7 +13,9 @@ export const LOCATION = '{{.Group}}/{{.ResourceAPIVersion}}/{{.ResourceKind}}.js
 export async function writeSchemas(api: ClusterApi, folder: string): Promise<void> {
   const { items } = await api.get('/apis/apiextensions.k8s.io/v1/customresourcedefinitions')
   const custom = items.flatMap(({ spec }: KubernetesObject) =>
-    spec.versions.filter(({ served }: Schema) => served).map(({ name }: Schema) => `apis/${spec.group}/${name}`),
+    spec.versions
+      .filter(({ served }: Schema) => served)
+      .map(({ name }: Schema) => `apis/${spec.group}/${name}`),
   )
   const { paths } = await until(
     "the documents of the CRDs' groups",

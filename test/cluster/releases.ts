@@ -21,8 +21,7 @@ async function failedMigration({ checks, cluster }: Setting, secrets: string[]):
   })
   const database = { ...INSTALLED.database, existingSecret: 'database-away' }
   const values = { ...INSTALLED, database, migration: { timeoutSeconds: 15 } }
-  const upgrade = (given: object) =>
-    cluster.helm(['upgrade', 'mintmark', CHART, ...WAITING], given)
+  const upgrade = (given: object) => cluster.helm(['upgrade', 'mintmark', CHART, ...WAITING], given)
   await checks.equal('helm upgrade fails', false, async () => (await upgrade(values)).ok)
   await checks.equal('the replicas are those of before', before, () =>
     cluster.replicas().map(({ object }) => object.metadata.uid),
@@ -61,9 +60,7 @@ async function uninstall({ checks, cluster }: Setting, secrets: string[]): Promi
     return found.stdout.trim().split('\n')
   })
   await checks.equal('helm install again', 'ok', async () =>
-    reported(
-      await cluster.helm(['install', 'mintmark', CHART, ...WAITING], INSTALLED),
-    ),
+    reported(await cluster.helm(['install', 'mintmark', CHART, ...WAITING], INSTALLED)),
   )
   await checks.equal('keys of before are exchanged', 200, () => cluster.exchange(secrets))
 }
@@ -88,10 +85,6 @@ async function generated({ checks, cluster }: Setting): Promise<void> {
   await checks.equal('the upgrade keeps them', first, secret)
   await checks.equal('helm uninstall', 'ok', run('uninstall', 'other'))
   await checks.equal('the uninstall keeps them', first, secret)
-  await checks.equal(
-    'helm install again, with the same database',
-    'ok',
-    run('install', 'other', CHART),
-  )
+  await checks.equal('helm install again, with the same database', 'ok', run('install', 'other', CHART))
   await checks.equal('and the same secrets', first, secret)
 }

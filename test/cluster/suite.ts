@@ -60,7 +60,8 @@ export class Suite {
     if (has('modes')) await checkModes(this.#setting)
     if (has('combinations')) await checkCombinations(this.#setting)
     if (has('contract-selector')) await checkContractOfChart(checks, cluster.plane.kubeconfig, 'selector')
-    if (has('contract-target-refs')) await checkContractOfChart(checks, cluster.plane.kubeconfig, 'targetRefs')
+    if (has('contract-target-refs'))
+      await checkContractOfChart(checks, cluster.plane.kubeconfig, 'targetRefs')
     if (!NEED_INSTALLATION.some(has)) return
     await install(this.#setting)
     const secrets = await cluster.makeKeys(20)

@@ -25,6 +25,7 @@ export async function checkUpgrade(setting: Setting, secrets: string[]): Promise
 async function replaceAll({ checks, cluster, onEnd, perSecond }: Setting, secrets: string[]): Promise<void> {
   const load = startLoad(await cluster.tokenUrl(), perSecond, secrets)
   onEnd(() => load.end())
+  const refusals = cluster.proxy.refusals
   await sleep(3_000)
   const before = cluster.replicas().map(({ object }) => object.metadata.uid)
   const next = { ...INSTALLED, image: { ...INSTALLED.image, tag: 'second' } }
@@ -49,6 +50,11 @@ async function replaceAll({ checks, cluster, onEnd, perSecond }: Setting, secret
   const exchanged = await load.stop()
   print(exchanged)
   await checks.equal('exchanges that failed', 0, () => failures(exchanged))
+  await checks.equal(
+    'connections that a replica refused, of which the balancer spared the client',
+    0,
+    () => cluster.proxy.refusals - refusals,
+  )
   await checks.equal('there were thousands', true, () => (exchanged.outcomes['200'] ?? 0) > perSecond * 10)
 }
 
@@ -74,8 +80,10 @@ async function killHalf({ checks, cluster, onEnd, perSecond }: Setting, secrets:
     const failed = failures(exchanged)
     return failed <= exchanged.mostUnderWay
   })
-  await checks.equal('and nothing on a connection that was opened afterwards', 0, () =>
-    exchanged.newConnectionsFailed,
+  await checks.equal(
+    'and nothing on a connection that was opened afterwards',
+    0,
+    () => exchanged.newConnectionsFailed,
   )
   await checks.equal('the killed one is ready again', 2, twoEndpoints)
 }

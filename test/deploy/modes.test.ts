@@ -41,9 +41,12 @@ describe('the modes of the cluster suite', () => {
     expect(ALL.some(({ routes }) => items.enum.every((group: string) => routes?.includes(group)))).toBe(true)
   })
 
-  it.skipIf(lacksHelm()).each(Object.entries({ ...MODES, INSTALLED }))('lint has nothing to say: %s', (_, values) => {
-    const { ok, output } = helm(['lint', '--strict'], values)
-    expect(output).not.toMatch(/WARNING|ERROR/)
-    expect(ok).toBe(true)
-  })
+  it.skipIf(lacksHelm()).each(Object.entries({ ...MODES, INSTALLED }))(
+    'lint has nothing to say: %s',
+    (_, values) => {
+      const { ok, output } = helm(['lint', '--strict'], values)
+      expect(output).not.toMatch(/WARNING|ERROR/)
+      expect(ok).toBe(true)
+    },
+  )
 })

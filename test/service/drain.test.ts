@@ -114,6 +114,38 @@ describe.concurrent('a service that is to end', () => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
+  it('a balancer that learns of it late: new connections are served as long as they come, and it then ends soon', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill('SIGTERM')
+    const signalled = performance.now()
+    const statuses = new Set<number>()
+    while (performance.now() - signalled < 4_000)
+      statuses.add((await exchange(new Agent(), urls.public, form)).status)
+    expect([...statuses]).toEqual([200])
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
+  it('when connections never cease, it ends within 10 s, and answers what it accepted', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill('SIGTERM')
+    const outcomes = new Set<unknown>()
+    await until(
+      'connections are refused',
+      () =>
+        exchange(new Agent(), urls.public, form).then(
+          ({ status }) => outcomes.add(status),
+          error => outcomes.add(error.code),
+        ),
+      () => outcomes.has('ECONNREFUSED'),
+    )
+    expect([...outcomes]).toEqual([200, 'ECONNREFUSED'])
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
   it('new connections are served for half a second and more, with or without existing connections', async () => {
     const process = start()
     const urls = await process.ready()
