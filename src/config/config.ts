@@ -165,8 +165,7 @@ function readListeners(env: Env) {
       default: 8,
       min: 8,
       max: 600,
-      description:
-        'when requests of a stopping process are cut; it ends within two seconds more. A supervisor must allow that',
+      description: 'when requests of a stopping process are cut; it ends within two seconds more',
     }),
     processes: env.integer('MINTMARK_PROCESSES', {
       default: 1,

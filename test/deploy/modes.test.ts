@@ -12,7 +12,7 @@ const DEFAULTS = parse(readFileSync(new URL('values.yaml', CHART), 'utf8'))
 
 /** The path of each value that the README lists. */
 const listed = (schema: KubernetesObject, path: string[] = []): string[][] =>
-  schema.properties
+  schema.properties && path.at(-1) !== 'settings'
     ? Object.entries<KubernetesObject>(schema.properties).flatMap(([name, each]) =>
         listed(each, [...path, name]),
       )
