@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what test/cluster/ runs, below the cache (the first time about 15 minutes of a core): Kubernetes' API server, controller manager and
 # scheduler from their Go modules. etcd is Debian's, unpacked only, because installing it would start a server; Helm is from
-# scripts/install-test-tools.sh's wheel; the CRDs are from the Go modules of Istio, Envoy Gateway and the Prometheus operator.
+# scripts/install-test-tools.sh's wheel; kubeconform is built from its Go module; the CRDs are from those of Istio, Envoy Gateway and the Prometheus operator.
 # Needs Go 1.26. Idempotent.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
@@ -11,6 +11,7 @@ cluster=$cache/cluster-$kubernetes
 istio=v0.0.0-20260827124520-eed52ebb66ad
 envoy_gateway=v1.9.1
 prometheus_operator=v0.85.0
+kubeconform=v0.8.0
 go=$(command -v go || true)
 [ -n "$go" ] || { echo 'the cluster cannot be built: there is no Go. Install Go 1.26.' >&2; exit 3; }
 mkdir -p "$cluster"
@@ -76,9 +77,14 @@ etcd() {
   rm -rf "$download"
 }
 
+kubeconform() {
+  GOBIN=$cluster GOTOOLCHAIN=local CGO_ENABLED=0 retry nice -n 19 "$go" install -trimpath "github.com/yannh/kubeconform/cmd/kubeconform@$kubeconform"
+}
+
 make_python
 install_helm
 [ -x "$cluster/etcd/usr/bin/etcd" ] || etcd
 [ -d "$cluster/crds" ] || { rm -rf "$cluster/crds.partial"; crds; }
+[ -x "$cluster/kubeconform" ] || kubeconform
 for program in $PROGRAMS; do [ -x "$cluster/$program" ] || { (build); break; }; done
 echo "cluster: Kubernetes $kubernetes in $cluster, $("$cluster/etcd/usr/bin/etcd" --version | head -1), $cache/bin/helm"

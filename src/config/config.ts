@@ -49,6 +49,7 @@ export interface Config
   trustedProxies: readonly string[]
   /** How long a stopping process still accepts connections. */
   drainDelaySeconds: number
+  drainDeadlineSeconds: number
   /** Processes that share the listeners. 1: this one, without any other. */
   processes: number
   rootTokens: readonly Secret[]
@@ -162,7 +163,13 @@ function readListeners(env: Env) {
       min: 0,
       max: 7,
       description:
-        'how long a stopping process still accepts connections, so that load balancers see `/readyz` 503 first',
+        'how long a stopping process still accepts connections, so that load balancers see `/readyz` 503 first; longer while connections arrive',
+    }),
+    drainDeadlineSeconds: env.integer('MINTMARK_DRAIN_DEADLINE_SECONDS', {
+      default: 8,
+      min: 8,
+      max: 600,
+      description: 'when requests of a stopping process are cut; it ends within two seconds more',
     }),
     processes: env.integer('MINTMARK_PROCESSES', {
       default: 1,

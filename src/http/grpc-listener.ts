@@ -3,13 +3,14 @@ import { createServer, type Socket, type Server as TcpServer } from 'node:net'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { withTimeout } from '../system/timeout.ts'
+import { Arrivals } from './arrivals.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { GrpcCall, type GrpcMessages, STATUS } from './grpc-call.ts'
 import { GrpcHealth } from './grpc-health.ts'
 import { GrpcDeadlines, HTTP2_OPTIONS } from './grpc-limits.ts'
 import { FrameTurns, PacedSocket } from './grpc-turns.ts'
 import type { Readiness } from './health.ts'
-import { type Address, addressOf, FIRST_REQUEST_MS, listen } from './listener.ts'
+import { type Address, addressOf, FIRST_REQUEST_MS, LAST_REQUESTS_MS, listen } from './listener.ts'
 
 /** When a connection is silent for so long, TCP asks whether its peer still exists. */
 const KEEPALIVE_MS = 60_000
@@ -37,6 +38,7 @@ export class GrpcListener {
   readonly #messages: GrpcMessages
   readonly #methods = new Map<string, GrpcHandler>()
   #admits: GrpcAdmission = () => true
+  readonly #arrivals: Arrivals
   #health: GrpcHealth | undefined
   #logger: Logger | undefined
 
@@ -52,6 +54,7 @@ export class GrpcListener {
     this.#deadlines = new GrpcDeadlines(clock)
     this.#messages = messages
     this.#limits = new ConnectionLimits(sockets, name, policy, clock)
+    this.#arrivals = new Arrivals(sockets, clock)
     sockets.on('connection', socket => {
       if (!socket.destroyed) this.#accept(socket)
     })
@@ -121,7 +124,7 @@ export class GrpcListener {
   }
 
   /**
-   * For `acceptMs` it still accepts connections. Then it asks clients to begin no more calls, and gives them until
+   * For `acceptMs` it still accepts connections, and as long as they arrive (arrivals.ts). Then it asks clients to begin no more calls, and gives them until
    * `delayMs`, at least a second, to read that: calls that they began by then are answered. Calls in flight after
    * `deadlineMs` are cancelled.
    */
@@ -130,9 +133,11 @@ export class GrpcListener {
     const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#health?.close()
     await this.#clock.sleep(leftMs(acceptMs))
+    if (acceptMs > 0) await this.#arrivals.end(begin + deadlineMs - LAST_REQUESTS_MS)
+    const closedAfterMs = this.#clock.monotonicMs() - begin
     const done = new Promise<void>(resolve => this.#sockets.close(() => resolve()))
     this.#deadlines.announceEnd()
-    await withTimeout(this.#clock, leftMs(Math.max(delayMs, acceptMs + FIRST_REQUEST_MS)), done)
+    await withTimeout(this.#clock, leftMs(Math.max(delayMs, closedAfterMs + FIRST_REQUEST_MS)), done)
     for (const session of this.#deadlines.sessions) session.close()
     await withTimeout(this.#clock, leftMs(deadlineMs), done)
     for (const session of this.#deadlines.sessions) session.destroy()

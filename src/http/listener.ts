@@ -12,6 +12,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
+import { Arrivals } from './arrivals.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
@@ -34,6 +35,8 @@ const CHECKING_INTERVAL_MS = 1_000
  */
 const KEEP_ALIVE_TIMEOUT_MS = 620_000
 const DRAIN_POLL_MS = 50
+/** What is left of a drain for the last requests, when connections arrive to its end. */
+export const LAST_REQUESTS_MS = 2_000
 /** How long the connections that were accepted last have for their first request. */
 export const FIRST_REQUEST_MS = 1_000
 
@@ -73,6 +76,7 @@ export class Listener {
   readonly #server: Server
   readonly #clock: Clock
   readonly #limits: ConnectionLimits
+  readonly #arrivals: Arrivals
   #closing = false
   #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
@@ -81,6 +85,7 @@ export class Listener {
     this.#server = server
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
+    this.#arrivals = new Arrivals(server, clock)
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
       res.once('close', this.#limits.begin(req.socket))
@@ -157,14 +162,16 @@ export class Listener {
 
   /**
    * Drains, then closes. For `acceptMs` it still accepts connections, because load balancers need that long to see that
-   * this process is unready. For `delayMs` every response closes its connection, so that no client reuses one that is
-   * about to close. Then idle connections are closed; requests in flight after `deadlineMs` are cut.
+   * this process is unready, and as long as connections arrive (arrivals.ts); 0: others accept them already. For `delayMs`
+   * every response closes its connection, so that no client reuses one that is about to close. Then idle connections are
+   * closed; requests in flight after `deadlineMs` are cut.
    */
   async close(deadlineMs: number, delayMs: number, acceptMs = delayMs): Promise<void> {
     const begin = this.#clock.monotonicMs()
     const leftMs = (ms: number) => Math.max(0, begin + Math.min(ms, deadlineMs) - this.#clock.monotonicMs())
     this.#closing = true
     await this.#clock.sleep(leftMs(acceptMs))
+    if (acceptMs > 0) await this.#arrivals.end(begin + deadlineMs - LAST_REQUESTS_MS)
     let closed = false
     this.#server.once('close', () => {
       closed = true

@@ -5,8 +5,7 @@ import type { Listeners } from './listeners.ts'
 import type { Parts } from './parts.ts'
 import type { ReadinessGate } from './readiness.ts'
 
-/** Together less than the ten seconds that a supervisor may allow. */
-const DRAIN_DEADLINE_MS = 8_000
+/** Beyond the deadline of the configuration: together less than two seconds. */
 const OPS_DEADLINE_MS = 500
 const LAST_REFUSALS_MS = 1_000
 
@@ -40,6 +39,7 @@ export async function drain(
   const { directory, signing, authentication, administration } = drained
   const { clock, logger } = system
   const delayMs = config.drainDelaySeconds * 1000
+  const deadlineMs = config.drainDeadlineSeconds * 1000
   const acceptMs = isReplaced ? 0 : delayMs
   readiness.drain()
   logger.info('draining')
@@ -47,12 +47,12 @@ export async function drain(
   await ready
   // The ops listener closes last, so that a prober sees "draining" and not a closed port.
   await Promise.all([
-    listeners.public.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
-    listeners.admin.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
-    listeners.gateway.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
-    listeners.gatewayGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
-    listeners.otlpHttp.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
-    listeners.otlpGrpc.close(DRAIN_DEADLINE_MS, delayMs, acceptMs),
+    listeners.public.close(deadlineMs, delayMs, acceptMs),
+    listeners.admin.close(deadlineMs, delayMs, acceptMs),
+    listeners.gateway.close(deadlineMs, delayMs, acceptMs),
+    listeners.gatewayGrpc.close(deadlineMs, delayMs, acceptMs),
+    listeners.otlpHttp.close(deadlineMs, delayMs, acceptMs),
+    listeners.otlpGrpc.close(deadlineMs, delayMs, acceptMs),
     listeners.xds.close(),
     changeListener.stop(),
   ])

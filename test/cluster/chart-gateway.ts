@@ -25,6 +25,7 @@ export const runsChart = KUBECONFIG !== undefined
 /** Longer than istiod takes to start and to push on a busy machine. */
 const PATIENCE_MS = 120_000
 const GATEWAY = 'inference'
+const SERVICE_PORT = 80
 const NAMES = {
   models: ['llama-3-8b', 'mistralai/Mistral-7B', '/models/Llama-3.1'],
   adapters: ['acme-sql', 'acme-chat', 'globex-sql'],
@@ -172,18 +173,21 @@ function gatewayOfIstio(namespace: string, port: number, engine: string, mode: S
   return mode === 'apiKeys' ? [gateway] : [gateway, virtualService]
 }
 
-/** The same with Gateway API. istiod finds the gateway's Envoy by the Service that the address names. */
+/**
+ * The same with Gateway API. istiod finds the gateway's Envoy by the Service that the address names, and binds the port behind it:
+ * another one than that of the Service, at whose address the suite itself listens in place of kube-proxy.
+ */
 function gatewayOfGatewayApi(namespace: string, port: number, engine: string, mode: Setting['mode']) {
   const api = (kind: string, name: string, spec: object) =>
     object('gateway.networking.k8s.io/v1', kind, namespace, name, spec)
   const service = object('v1', 'Service', namespace, 'ingress', {
     selector: { 'gateway.networking.k8s.io/gateway-name': GATEWAY },
-    ports: [{ name: 'http', port, targetPort: port }],
+    ports: [{ name: 'http', port: SERVICE_PORT, targetPort: port }],
   })
   const gateway = api('Gateway', GATEWAY, {
     gatewayClassName: 'istio',
     addresses: [{ type: 'Hostname', value: `ingress.${namespace}.svc.cluster.local` }],
-    listeners: [{ name: 'http', protocol: 'HTTP', port }],
+    listeners: [{ name: 'http', protocol: 'HTTP', port: SERVICE_PORT }],
   })
   const backend = (name: string, port: number) => ({
     group: 'networking.istio.io',

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Postgres } from '../faults/environment/postgres.ts'
+import { type Exchange, exchange } from '../support/exchange.ts'
 import { until } from '../support/until.ts'
 import type { KubernetesObject } from './cluster-api.ts'
 import { type ControlPlane, type Ran, startControlPlane } from './control-plane.ts'
@@ -16,7 +17,9 @@ export const NAMESPACE = 'mintmark'
 export const TRIAL = 'trial'
 /** What the tenant of the suite may use. */
 export const MODEL = 'llama-3-8b'
-export const WAIT_MS = 60_000
+/** Longer than anything takes on a busy machine. */
+export const WAIT_MS = 180_000
+const DATABASE_KEYS = ['database-url', 'direct-url', 'migrate-database-url'] as const
 const random = () => randomBytes(32).toString('base64url')
 
 const PATHS: Record<string, string> = {
@@ -39,6 +42,8 @@ export const EXPECTED_ANSWERS = {
 export class Cluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'mintmark-cluster-'))
   readonly #rootToken = random()
+  /** Of gateways at the xDS listener. */
+  readonly xdsToken = random()
   plane!: ControlPlane
   proxy!: ServiceProxy
   #node!: ClusterNode
@@ -91,7 +96,7 @@ export class Cluster {
       'encryption-keys': `e1:${random()}`,
       'root-token': this.#rootToken,
     })
-    await this.secret(NAMESPACE, 'mintmark-xds', { tokens: random() })
+    await this.secret(NAMESPACE, 'mintmark-xds', { tokens: this.xdsToken })
     const volume = {
       apiVersion: 'v1',
       kind: 'PersistentVolume',
@@ -158,6 +163,9 @@ export class Cluster {
       .filter(({ object }) => object.metadata.namespace === namespace)
   }
 
+  /** All of its pods, those of hooks too. */
+  podsOfRelease = (release: string): Pod[] => this.#node.pods('app.kubernetes.io/instance', release)
+
   /** Sets the number of replicas of a Deployment, and waits until as many pods run. */
   async scale(name: string, replicas: number): Promise<void> {
     await this.kubectl(['scale', `deployment/${name}`, '--namespace', NAMESPACE, `--replicas=${replicas}`])
@@ -165,12 +173,18 @@ export class Cluster {
     await until(`${replicas} of ${name}`, found, count => count === replicas, WAIT_MS)
   }
 
-  databaseSecret(namespace: string, database: string) {
+  /** `keys`: for the URLs of the application role, of Postgres itself, and of the owner. */
+  databaseSecret(
+    namespace: string,
+    database: string,
+    name = 'mintmark-database',
+    [app, direct, owner]: readonly [string, string, string] = DATABASE_KEYS,
+  ) {
     const url = (role: string) => `postgres://${role}@${HOST}:${this.#postgres.port}/${database}`
-    return this.secret(namespace, 'mintmark-database', {
-      'database-url': url('mintmark'),
-      'direct-url': url('mintmark'),
-      'migrate-database-url': url('postgres'),
+    return this.secret(namespace, name, {
+      [app]: url('mintmark'),
+      [direct]: url('mintmark'),
+      [owner]: url('postgres'),
     })
   }
 
@@ -196,12 +210,10 @@ export class Cluster {
   }
 
   async token([secret = '']: string[]): Promise<string> {
-    const { access_token: token } = (await (await this.#exchanged(secret)).json()) as { access_token: string }
-    return token
+    return (await this.#exchanged(secret)).token
   }
 
-  async #exchanged(secret: string): Promise<Response> {
-    const body = new URLSearchParams({ grant_type: 'client_credentials', client_secret: secret })
-    return fetch(await this.tokenUrl(), { method: 'POST', body })
+  async #exchanged(secret: string): Promise<Exchange> {
+    return exchange(await this.tokenUrl(), { grant_type: 'client_credentials', client_secret: secret })
   }
 }

@@ -72,7 +72,7 @@ export class InstalledGateway {
     const revoke = async () => {
       await this.#cluster.plane.api.remove(`${ROLES}/rolebindings/${SYNC}`)
       const { data } = await this.#cluster.admin('GET', '/signing-keys')
-      const standby = data.find(({ status }: { status: string }) => status === 'standby')
+      const standby = data.find(({ state }: { state: string }) => state === 'standby')
       await this.#cluster.admin('POST', `/signing-keys/${standby.kid}/revoke`, { reason: 'suite' })
     }
     const name = 'the rights of sync are removed, and the JWKS changes: the token is accepted all the time'

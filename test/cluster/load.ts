@@ -3,9 +3,16 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 export interface Exchanged {
-  /** By status, or by the code of an error. */
+  /** By status, by the code of an error, or "no answer" long after the end. */
   outcomes: Record<string, number>
+  /** On connections at the same time. */
   mostUnderWay: number
+  /** Not sent, because the client itself was behind. */
+  leftOut: number
+  /** Answered later than a client may wait. */
+  slow: number
+  /** Not 200, on a connection that was opened after the mark. */
+  newConnectionsFailed: number
 }
 
 /** Exchanges at a rate, from a process of its own, until `stop`. */
@@ -16,7 +23,7 @@ export function startLoad(url: string, perSecond: number, secrets: readonly stri
     ...secrets,
   ])
   return {
-    /** Failures of exchanges that are sent half a second from now, or later, are named "afterwards". */
+    /** From now on `newConnectionsFailed` counts. */
     mark: () => void child.send('mark'),
     stop: async (): Promise<Exchanged> => {
       const reported = once(child, 'message')

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runSuite } from '../engine/suite-run.ts'
+import { CpuShare } from './cpu-share.ts'
 import { missingPrograms } from './programs.ts'
-import { EXCHANGES_PER_SECOND, Suite } from './suite.ts'
+import { EXCHANGES_PER_SECOND, PARTS, Suite } from './suite.ts'
 
 /**
  * cluster/ installs the chart in a real Kubernetes control plane: API server, etcd, controllers and scheduler, in a network namespace
@@ -11,48 +12,75 @@ import { EXCHANGES_PER_SECOND, Suite } from './suite.ts'
  * environment, files, user, read-only root, probes and addresses of their own.
  *
  *   bash scripts/install-cluster.sh && bash scripts/install-istiod.sh && npm run build && npm run cluster
- *   npm run cluster -- modes       only: every mode of the chart, by strict server-side apply
- *   npm run cluster -- install     only: install, upgrade, roll back, uninstall; a gateway in front; `--rate 50` exchanges a second, not 300
- *   npm run cluster -- workloads   only: an installation, and tokens of service accounts
- *   npm run cluster -- guide       only: docs/guides/kubernetes.md from an empty cluster to a call, timed
- *   npm run cluster -- contract    only: the contract of test/gateway-configs at istiod's Envoys, from what the chart makes
+ *   npm run cluster -- modes workloads   these parts alone:
+ *     modes         every mode of the chart: lint, kubeconform, strict server-side apply
+ *     combinations  a real installation of every mode, helm test, and its uninstallation
+ *     workloads     tokens of service accounts
+ *     gateway       an Envoy of istiod in front of an installation: sync killed, without rights, gone; Mintmark gone
+ *     upgrade       upgrade, roll back, half of the replicas killed, under load
+ *     releases      a migration that fails, uninstall, generated secrets
+ *     guide         docs/guides/kubernetes.md from an empty cluster to a call, timed
+ *     contract-selector, contract-target-refs   (or both: contract) the contract of test/gateway-configs at istiod's Envoys, from what
+ *                   the chart makes, attached to a Gateway of Istio or of Gateway API
  *
- * Needs Linux and root. Ends with "N passed, N failed".
+ * `--rate 50` exchanges a second, not 300. `--cpus 0.5`: during upgrade everything gets half a processor. `--check`: only whether
+ * the suite can run. Needs Linux and root. Ends with "N passed, N failed".
  */
-const PARTS = ['modes', 'contract', 'workloads', 'install', 'guide'] as const
-const INSIDE = 'in-a-namespace'
 const { values, positionals } = parseArgs({
-  options: { rate: { type: 'string' }, [INSIDE]: { type: 'boolean' } },
+  options: {
+    ...{ rate: { type: 'string' }, cpus: { type: 'string' }, check: { type: 'boolean' } },
+    'cpu-group': { type: 'string' },
+    'in-a-namespace': { type: 'boolean' },
+  },
   allowPositionals: true,
 })
 const perSecond = Number(values.rate ?? EXCHANGES_PER_SECOND)
-const only = PARTS.find(part => part === positionals[0])
+const cpus = Number(values.cpus ?? 1)
+const isNamed = (part: string, name: string) => part === name || part.startsWith(`${name}-`)
+const unknown = positionals.filter(name => !PARTS.some(part => isNamed(part, name)))
 const fault =
-  positionals.length > (only ? 1 : 0)
-    ? `unknown part: ${positionals.join(' ')}. There are ${PARTS.join(', ')}; give one, or none for all but guide.`
-    : perSecond >= 1
-      ? undefined
-      : '--rate is not a number of exchanges a second, 1 or more'
+  unknown.length > 0
+    ? `unknown part: ${unknown.join(' ')}. There are ${PARTS.join(', ')}; none: modes, workloads, gateway, upgrade and releases.`
+    : !(perSecond >= 1)
+      ? '--rate is not a number of exchanges a second, 1 or more'
+      : cpus >= 0.05
+        ? undefined
+        : '--cpus is not a number of processors, 0.05 or more'
 if (fault) {
   console.error(fault)
   process.exit(2)
 }
-const reason =
-  process.getuid?.() !== 0
-    ? 'it needs root, for namespaces'
-    : existsSync(new URL('../../dist/cli/main.js', import.meta.url))
-      ? missingPrograms()
-      : 'dist is not built: run npm run build'
+const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
+const reason = values['in-a-namespace'] ? undefined : whyNot()
+if (values.check) {
+  if (reason) console.error(reason)
+  process.exit(reason ? 1 : 0)
+}
 if (reason) {
   console.log(`skipped: ${reason}\n0 passed, 0 failed`)
   process.exit(0)
 }
-if (!values[INSIDE]) {
+if (!values['in-a-namespace']) {
+  const share = values.cpus === undefined ? undefined : new CpuShare()
+  share?.enter()
   // All processes end with the namespace.
-  const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  const again = [...process.execArgv, ...process.argv.slice(1), `--${INSIDE}`]
+  const again = [...process.execArgv, ...process.argv.slice(1), '--in-a-namespace']
+  if (share) again.push(`--cpu-group=${share.folder}`)
   const { status } = spawnSync('unshare', [...namespaces, process.execPath, ...again], { stdio: 'inherit' })
+  share?.leave()
   process.exit(status ?? 1)
 }
 
-await runSuite((checks, onEnd) => new Suite(checks, onEnd, perSecond).run(only))
+const group = values['cpu-group']
+const parts = PARTS.filter(part => positionals.some(name => isNamed(part, name)))
+await runSuite((checks, onEnd) =>
+  new Suite(checks, onEnd, { perSecond, share: group ? new CpuShare(group) : undefined, cpus }).run(parts),
+)
+
+function whyNot(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it needs root, for namespaces'
+  if (spawnSync('unshare', [...namespaces, 'true']).status !== 0) return 'this machine allows no namespaces'
+  if (!existsSync(new URL('../../dist/cli/main.js', import.meta.url)))
+    return 'dist is not built: run npm run build'
+  return missingPrograms()
+}

@@ -34,13 +34,33 @@ export const INSTALLED = {
   istio: { ...ISTIO, sync: { intervalSeconds: 5 } },
 }
 
-/** The modes of the chart, by name. */
+/** Istio in each of its modes, by selector and by targetRefs, without limits and with them. */
+const ISTIO_MODES = (['tokens', 'apiKeys', 'static'] as const).flatMap(mode =>
+  [false, true].flatMap(byTarget =>
+    [false, true].map((limits): [string, object] => [
+      `Istio, ${mode}, by ${byTarget ? 'targetRefs' : 'selector'}${limits ? ', limits' : ''}`,
+      {
+        ...PRODUCTION,
+        istio: {
+          ...{ ...ISTIO, mode, limits: { enabled: limits } },
+          ...(byTarget && { namespace: 'gateways', targetRefs: TARGET }),
+          ...(mode === 'static' && { static: { models: ['llama-3-8b'], adapters: ['acme-sql'] } }),
+        },
+      },
+    ]),
+  ),
+)
+
+/** A database in the chart needs an image of Postgres: this one is applied, and not installed. */
+export const WITH_TRIAL_DATABASE = 'trial database and generated secrets'
+
+/** The modes of the chart, by name: each value of its README has another one than its default in one of them. */
 export const MODES: Record<string, object> = {
   production: PRODUCTION,
-  'trial database and generated secrets': {
+  [WITH_TRIAL_DATABASE]: {
     image: PRODUCTION.image,
     issuer: PRODUCTION.issuer,
-    trialDatabase: { enabled: true },
+    trialDatabase: { enabled: true, image: 'registry.example.com/postgres:18', storage: '2Gi' },
     secrets: { generate: true },
   },
   closed: {
@@ -49,44 +69,108 @@ export const MODES: Record<string, object> = {
     secrets: { existingSecret: 'mintmark-secrets', rootToken: false },
     networkPolicy: { publicFrom: [], gatewayFrom: [] },
   },
-  'monitoring, autoscaling, snapshots, HTTPRoute': {
+  'monitoring, traces, autoscaling, snapshots, HTTPRoute': {
     ...PRODUCTION,
-    ...MONITORED,
-    autoscaling: { enabled: true },
+    serviceMonitor: { enabled: true, interval: '30s', labels: { release: 'prometheus' } },
+    prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+    dashboard: { enabled: true, labels: { grafana_dashboard: 'mintmark' } },
+    traces: { endpoint: 'http://127.0.0.1:4318', headersSecret: 'mintmark-traces' },
+    autoscaling: { enabled: true, minReplicas: 1, maxReplicas: 3, targetCPUUtilizationPercentage: 60 },
     snapshots: { enabled: true },
     httpRoute: HTTP_ROUTE,
   },
+  'xDS with tokens': { ...PRODUCTION, xds: { enabled: true, tokensSecret: 'mintmark-xds' } },
   'xDS over TLS with client certificates, usage reports': {
     ...PRODUCTION,
     services: { usage: true },
     xds: { enabled: true, tlsSecret: 'mintmark-xds-tls', clientCertificates: true },
-    networkPolicy: { xdsFrom: PEERS, usageFrom: PEERS },
+    networkPolicy: { adminFrom: PEERS, opsFrom: PEERS, xdsFrom: PEERS, usageFrom: PEERS },
   },
-  'Istio, tokens': { ...PRODUCTION, istio: ISTIO },
-  'Istio, tokens and limits, without sync': {
+  ...Object.fromEntries(ISTIO_MODES),
+  'Istio, tokens, without sync': { ...PRODUCTION, istio: { ...ISTIO, sync: { enabled: false } } },
+  'Istio, tokens, sync of revocations over TLS': {
     ...PRODUCTION,
-    istio: { ...ISTIO, limits: { enabled: true }, sync: { enabled: false } },
+    xds: { enabled: true, tokensSecret: 'mintmark-xds', tlsSecret: 'mintmark-xds-tls' },
+    istio: {
+      ...ISTIO,
+      sync: {
+        ...{ replicas: 1, intervalSeconds: 10 },
+        revocations: { enabled: true, tokenSecret: 'mintmark-sync' },
+      },
+    },
   },
-  'Istio, API keys': { ...PRODUCTION, istio: { ...ISTIO, mode: 'apiKeys' } },
-  'Istio, static': {
+  "Istio, API keys, an operator's own names": {
     ...PRODUCTION,
-    istio: { ...ISTIO, mode: 'static', static: { models: ['llama-3-8b'], adapters: ['acme-sql'] } },
-  },
-  'Istio, a Gateway by targetRefs': {
-    ...PRODUCTION,
-    istio: { ...ISTIO, namespace: 'gateways', targetRefs: TARGET, limits: { enabled: true } },
-  },
-  'Istio, API keys, a Gateway by targetRefs': {
-    ...PRODUCTION,
-    istio: { ...ISTIO, mode: 'apiKeys', namespace: 'gateways', targetRefs: TARGET },
+    istio: {
+      ...{
+        ...ISTIO,
+        mode: 'apiKeys',
+        selector: { istio: 'own' },
+        gateways: ['own'],
+        importedKeys: '^sk%-[%w_-]+$',
+      },
+      ...{ hosts: ['inference.example.com'], engine: { host: 'router.vllm.svc.cluster.local', port: 9000 } },
+      limits: { enabled: true, service: 'ratelimit.limits.svc.cluster.local' },
+    },
   },
   'Envoy Gateway': { ...PRODUCTION, envoyGateway: { enabled: true, origins: ['https://chat.example.com'] } },
   'Envoy Gateway in another namespace, all groups of routes, limits': {
     ...PRODUCTION,
     routes: ['openai', 'anthropic', 'pooling', 'tokenize'],
     envoyGateway: {
-      ...{ enabled: true, namespace: 'gateways', engine: { namespace: 'vllm' }, limits: { enabled: true } },
+      ...{ enabled: true, namespace: 'gateways', gateway: 'own', limits: { enabled: true } },
+      engine: { name: 'router', namespace: 'vllm', port: 9000 },
     },
+  },
+  'Istio and Envoy Gateway beside each other': {
+    ...PRODUCTION,
+    istio: ISTIO,
+    envoyGateway: { enabled: true, namespace: 'gateways' },
+  },
+  "a cluster's own rules": {
+    ...{ nameOverride: 'tokens', fullnameOverride: 'tokens', issuer: PRODUCTION.issuer, replicas: 3 },
+    image: {
+      repository: 'registry.example.com/mintmark',
+      ...{ digest: `sha256:${'0'.repeat(64)}`, pullPolicy: 'Always', pullSecrets: [{ name: 'registry' }] },
+    },
+    database: {
+      existingSecret: 'own-database',
+      ...{ urlKey: 'app', directUrlKey: 'direct', migrateUrlKey: 'owner' },
+    },
+    migration: { timeoutSeconds: 300 },
+    secrets: { existingSecret: 'mintmark-secrets' },
+    settings: { LOG_LEVEL: 'debug' },
+    snapshots: {
+      ...{ enabled: true, accessMode: 'ReadWriteOnce', storageClassName: 'own', storage: '2Gi' },
+    },
+    services: { annotations: { 'service.kubernetes.io/topology-mode': 'Auto' } },
+    serviceAccount: { name: 'own', annotations: { team: 'serving' }, apiToken: true },
+    podAnnotations: { team: 'serving' },
+    podLabels: { team: 'serving' },
+    resources: { requests: { cpu: '500m', memory: '512Mi' }, limits: { memory: '1Gi' } },
+    terminationGracePeriodSeconds: 60,
+    podDisruptionBudget: { maxUnavailable: '50%' },
+    nodeSelector: { 'kubernetes.io/hostname': 'node-1' },
+    tolerations: [{ key: 'serving', operator: 'Exists' }],
+    affinity: {
+      nodeAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [
+          {
+            weight: 1,
+            preference: { matchExpressions: [{ key: 'topology.kubernetes.io/zone', operator: 'Exists' }] },
+          },
+        ],
+      },
+    },
+    priorityClassName: 'system-cluster-critical',
+  },
+  'an existing claim and service account, no migration, no budget, no policy': {
+    ...PRODUCTION,
+    snapshots: { enabled: true, existingClaim: 'own-snapshots' },
+    serviceAccount: { create: false, name: 'existing' },
+    migration: { enabled: false },
+    podDisruptionBudget: { enabled: false },
+    networkPolicy: { enabled: false },
   },
 }
 

@@ -52,9 +52,10 @@ export class Pod {
     return this.#ready
   }
 
-  /** `kill -9` of its container, which the pod then starts again. */
-  killContainer(): void {
+  /** `kill -9` of its container, which the pod then starts again. Returns once it is dead. */
+  async killContainer(): Promise<void> {
     this.#container?.kill('SIGKILL')
+    await this.#container?.exited
   }
 
   /** Replaces the tokens of its service account, with new ones or with this text. */
@@ -156,7 +157,7 @@ export class Pod {
     if (startupProbe) {
       for (let failures = 0; !(await probeOnce(startupProbe, container, address)); ) {
         if (isOver()) return
-        if (++failures >= startupProbe.failureThreshold) return void this.killContainer()
+        if (++failures >= startupProbe.failureThreshold) return this.killContainer()
         await sleep(startupProbe.periodSeconds * 1_000)
       }
     }

@@ -15,6 +15,7 @@ export const PROGRAMS = {
   controllers: join(folder(), 'kube-controller-manager'),
   scheduler: join(folder(), 'kube-scheduler'),
   etcd: join(folder(), 'etcd/usr/bin/etcd'),
+  kubeconform: join(folder(), 'kubeconform'),
   helm: join(CACHE, 'bin/helm'),
   kubectl: join(CACHE, 'bin/kubectl'),
 }

@@ -2,9 +2,14 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { ClusterApi, KubernetesObject } from './cluster-api.ts'
 import { addAddress } from './network.ts'
 
+interface Endpoint {
+  address: string
+  port: number
+}
+
 interface Port {
   server: Server
-  endpoints: { address: string; port: number }[]
+  endpoints: Endpoint[]
   turn: number
 }
 
@@ -13,6 +18,8 @@ interface Port {
  * its EndpointSlices list as ready, in turn. A connection that an endpoint refuses goes to the next one, as gateways do it.
  */
 export class ServiceProxy {
+  /** How often an endpoint took no connection. */
+  refusals = 0
   readonly #api: ClusterApi
   readonly #ports = new Map<string, Port>()
   readonly #services = new Map<string, KubernetesObject>()
@@ -98,16 +105,20 @@ export class ServiceProxy {
     if (!this.#addresses.has(address)) addAddress(address)
     this.#addresses.add(address)
     const served: Port = { endpoints, turn: 0, server: createServer({ allowHalfOpen: true }) }
-    served.server.on('connection', client => pass(client, served, served.endpoints.length))
+    served.server.on('connection', client => {
+      client.on('error', () => client.destroy())
+      const first = served.turn++ % Math.max(1, served.endpoints.length)
+      const inTurn = [...served.endpoints.slice(first), ...served.endpoints.slice(0, first)]
+      pass(client, inTurn, () => this.refusals++)
+    })
     served.server.listen(port, address)
     return served
   }
 }
 
-function pass(client: Socket, served: Port, tries: number): void {
-  client.on('error', () => client.destroy())
-  const endpoint = served.endpoints[served.turn++ % served.endpoints.length]
-  if (!endpoint || tries <= 0) return void client.resetAndDestroy()
+/** Tries each of the endpoints once; `refused` is called for each that takes no connection. */
+function pass(client: Socket, [endpoint, ...others]: Endpoint[], refused: () => void): void {
+  if (!endpoint) return void client.resetAndDestroy()
   const backend = connect({ host: endpoint.address, port: endpoint.port, allowHalfOpen: true })
   let isConnected = false
   backend.once('connect', () => {
@@ -118,7 +129,8 @@ function pass(client: Socket, served: Port, tries: number): void {
     backend.once('close', () => client.destroy())
   })
   backend.on('error', () => {
-    if (isConnected) client.resetAndDestroy()
-    else pass(client, served, tries - 1)
+    if (isConnected) return void client.resetAndDestroy()
+    refused()
+    pass(client, others, refused)
   })
 }

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Checks } from '../engine/checks.ts'
+import { chat, send } from '../gateway-configs/client.ts'
 import { type Envoy, noEnvoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
+import { type Exchange, exchange } from '../support/exchange.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
 import { type Cluster, MODEL, NAMESPACE, WAIT_MS } from './cluster.ts'
@@ -75,12 +77,12 @@ async function createdTokens(checks: Checks, cluster: Cluster, envoy: Envoy): Pr
     'kubectl create token --audience: exchanged, and accepted by Envoy',
     [200, 200],
     async () => {
-      const { status, token } = await exchange(cluster, await create('chat', AUDIENCE))
+      const { status, token } = await present(cluster, await create('chat', AUDIENCE))
       return [status, await ask(envoy, token)]
     },
   )
   const refused = async (account: string, audience: string) =>
-    (await exchange(cluster, await create(account, audience))).status
+    (await present(cluster, await create(account, audience))).status
   await checks.equal('of the service account default: refused', 400, () => refused('default', AUDIENCE))
   await checks.equal('for another audience: refused', 400, () => refused('chat', 'https://other.example.com'))
 }
@@ -155,27 +157,15 @@ const haveKeys = (cluster: Cluster, id: string): Promise<boolean> =>
     WAIT_MS,
   ).then(() => true)
 
-async function exchange(cluster: Cluster, assertion: string): Promise<{ status: number; token: string }> {
-  const answer = await fetch(await cluster.tokenUrl(), {
-    method: 'POST',
-    body: new URLSearchParams({
-      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
-      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
-      subject_token: assertion,
-    }),
+const present = async (cluster: Cluster, assertion: string): Promise<Exchange> =>
+  exchange(await cluster.tokenUrl(), {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    subject_token: assertion,
   })
-  const { access_token: token = '' } = (await answer.json()) as { access_token?: string }
-  return { status: answer.status, token }
-}
 
-async function ask({ url }: Envoy, token: string): Promise<number> {
-  const answer = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: MODEL, messages: [] }),
-  })
-  return answer.status
-}
+const ask = async ({ url }: Envoy, token: string): Promise<number> =>
+  (await send(url, { token, body: chat(MODEL) })).status
 
 function gateway(cluster: Cluster, upstream: RecordingUpstream): Promise<Envoy> {
   const file = readFileSync(new URL('../../deploy/envoy/envoy.yaml', import.meta.url), 'utf8')

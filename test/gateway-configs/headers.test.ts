@@ -24,7 +24,8 @@ const PASSED_ON = [
     'x-envoy-attempt-count',
     'x-envoy-expected-rq-timeout-ms',
   ],
-  ...['x-envoy-internal', 'x-envoy-external-address'],
+  // The last one is istiod's name of the route.
+  ...['x-envoy-internal', 'x-envoy-external-address', 'x-envoy-decorator-operation'],
 ]
 const SET = new Map([
   ...CLAIM_HEADERS.map(({ claim, header }) => [header, claim] as const),
@@ -104,6 +105,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s forwards no client value of this hea
     'x-envoy-original-path',
     'x-envoy-upstream-rq-timeout-ms',
     'x-forwarded-client-cert',
+    'x-envoy-decorator-operation',
   ])('%s, which Envoy itself replaces or removes', async header => {
     await send(environment.gateways[gateway].url, {
       token: environment.tokens.acme,

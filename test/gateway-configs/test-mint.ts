@@ -1,7 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  type JWTPayload,
+  SignJWT,
+} from 'jose'
 import { AUDIENCE, ISSUER } from '../../deploy/generate/example.ts'
 
 /** A token issuer of the tests, with tokens that can be wrong in one respect: the service signs no such token. */
@@ -22,7 +29,10 @@ export interface TestMint {
 export async function startTestMint(port = 0): Promise<TestMint> {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const other = await generateKeyPair('ES256')
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }
+  const bare = await exportJWK(publicKey)
+  // As the service names its keys: mintmark sync writes no others.
+  const kid = await calculateJwkThumbprint(bare)
+  const jwk = { ...bare, kid, alg: 'ES256', use: 'sig' }
   let requests = 0
   const server = createServer((_, res) => {
     requests += 1
@@ -31,7 +41,7 @@ export async function startTestMint(port = 0): Promise<TestMint> {
   await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
   const sign = (key: CryptoKey, claims = {}, header = {}) =>
     new SignJWT(claimsNow(claims))
-      .setProtectedHeader({ alg: 'ES256', kid: 'k1', typ: 'at+jwt', ...header })
+      .setProtectedHeader({ alg: 'ES256', kid, typ: 'at+jwt', ...header })
       .sign(key)
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -40,7 +50,7 @@ export async function startTestMint(port = 0): Promise<TestMint> {
     unsigned: () => `${encoded({ alg: 'none', typ: 'at+jwt' })}.${encoded(claimsNow())}.`,
     hmacWith: async form => {
       const secret = form === 'pem' ? await exportSPKI(publicKey) : JSON.stringify(jwk)
-      const text = `${encoded({ alg: 'HS256', kid: 'k1', typ: 'at+jwt' })}.${encoded(claimsNow())}`
+      const text = `${encoded({ alg: 'HS256', kid, typ: 'at+jwt' })}.${encoded(claimsNow())}`
       return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`
     },
     jwksRequests: () => requests,

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -12,6 +13,9 @@ import { until } from '../support/until.ts'
 // The delay that is the default: a load balancer has a second to see that the process is unready.
 const environment: Record<string, string> = { ...testEnvironment(), MINTMARK_DRAIN_DELAY_SECONDS: '1' }
 const root = { authorization: `Bearer ${environment.MINTMARK_ROOT_TOKEN}` }
+
+/** Of clients that send one request after another. */
+const PACE_MS = 20
 
 let database: TestDatabase
 const processes: ServiceProcess[] = []
@@ -114,6 +118,41 @@ describe.concurrent('a service that is to end', () => {
     expect(await ended(process)).toEqual({ code: 0, signal: null })
   })
 
+  it('a balancer that learns of it late: new connections are served as long as they come, and it then ends soon', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill('SIGTERM')
+    const signalled = performance.now()
+    const statuses = new Set<number>()
+    while (performance.now() - signalled < 4_000) {
+      statuses.add((await exchange(new Agent(), urls.public, form)).status)
+      await sleep(PACE_MS)
+    }
+    expect([...statuses]).toEqual([200])
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
+  it('when connections never cease, it accepts them until two seconds before its deadline, and ends within 10 s', async () => {
+    const process = start()
+    const urls = await process.ready()
+    const form = await exchangeForm(urls.admin)
+    process.child.kill('SIGTERM')
+    const signalled = performance.now()
+    const outcomes = new Set<unknown>()
+    for (; performance.now() - signalled < 5_000; await sleep(PACE_MS))
+      outcomes.add((await exchange(new Agent(), urls.public, form)).status)
+    expect([...outcomes]).toEqual([200])
+    // When the socket closes, Linux resets a connection that is not accepted yet.
+    const after = () =>
+      exchange(new Agent(), urls.public, form).then(
+        ({ status }) => status,
+        error => error.code,
+      )
+    await until('connections are refused', after, outcome => outcome === 'ECONNREFUSED')
+    expect(await ended(process)).toEqual({ code: 0, signal: null })
+  })
+
   it('new connections are served for half a second and more, with or without existing connections', async () => {
     const process = start()
     const urls = await process.ready()
@@ -138,11 +177,14 @@ describe.concurrent('a service that is to end', () => {
     const accepted = await open(urls.public)
     // By then the process has accepted it: it answers on a connection that was made later.
     expect((await exchange(new Agent(), urls.public, form)).status).toBe(200)
-    const isRefused = () =>
-      open(urls.public).then(
+    // Each one that is accepted has the process wait for a second more.
+    const isRefused = async () => {
+      await sleep(1_300)
+      return open(urls.public).then(
         socket => !socket.destroy(),
         () => true,
       )
+    }
     await until('others are refused', isRefused)
     const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
     const sent = httpRequest(`${urls.public}/oauth/token`, {

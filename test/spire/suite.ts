@@ -2,8 +2,10 @@ import { ISSUER } from '../../deploy/generate/example.ts'
 import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
 import type { Replica } from '../faults/environment/replica.ts'
+import { chat, send } from '../gateway-configs/client.ts'
 import { deployedEnvoy } from '../gateway-configs/environment.ts'
 import type { Envoy } from '../gateway-configs/envoy.ts'
+import { type Exchange, exchange } from '../support/exchange.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
 import { type Spire, startSpire, TRUST_DOMAIN } from './spire.ts'
@@ -78,8 +80,8 @@ async function checkExchanges({ checks, spire, mintmark, envoy }: Setting): Prom
   await mintmark.change('/tenants/acme/workload-keys', { credential })
   for (const name of Object.keys(GRANTS))
     await checks.equal(`${name}: exchanged, and accepted by Envoy`, [200, 200], async () => {
-      const { status, token } = await exchange(mintmark, name, await spire.svid(PATH, AUDIENCE))
-      return [status, await ask(envoy, token)]
+      const { status, token } = await present(mintmark, name, await spire.svid(PATH, AUDIENCE))
+      return [status, (await send(envoy.url, { token, body: chat(MODEL) })).status]
     })
   const refusals: [string, string, string][] = [
     ['of another namespace', '/ns/other/sa/trainer', AUDIENCE],
@@ -89,7 +91,7 @@ async function checkExchanges({ checks, spire, mintmark, envoy }: Setting): Prom
   for (const [what, path, audience] of refusals)
     await checks.equal(`${what}: refused in each grant`, [400, 400, 401], async () => {
       const svid = await spire.svid(path, audience)
-      const answers = await Promise.all(Object.keys(GRANTS).map(name => exchange(mintmark, name, svid)))
+      const answers = await Promise.all(Object.keys(GRANTS).map(name => present(mintmark, name, svid)))
       return answers.map(({ status }) => status)
     })
 }
@@ -106,7 +108,7 @@ async function checkRotation({ checks, spire, mintmark }: Setting): Promise<void
   await checks.equal('after SPIRE changed its key: exchanged once the key was fetched', 200, async () => {
     const { status } = await until(
       'the new key is accepted',
-      () => exchange(mintmark, 'token exchange', svid),
+      () => present(mintmark, 'token exchange', svid),
       answer => answer.status === 200,
       90_000,
     )
@@ -118,22 +120,5 @@ async function checkRotation({ checks, spire, mintmark }: Setting): Promise<void
 const kidOf = (jwt: string): string =>
   JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString('utf8')).kid
 
-async function exchange(
-  mintmark: Replica,
-  grant: string,
-  svid: string,
-): Promise<{ status: number; token: string }> {
-  const body = new URLSearchParams(GRANTS[grant]?.(svid))
-  const answer = await fetch(`${mintmark.urls.public}/oauth/token`, { method: 'POST', body })
-  const { access_token: token = '' } = (await answer.json()) as { access_token?: string }
-  return { status: answer.status, token }
-}
-
-async function ask({ url }: Envoy, token: string): Promise<number> {
-  const answer = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: MODEL, messages: [] }),
-  })
-  return answer.status
-}
+const present = (mintmark: Replica, grant: string, svid: string): Promise<Exchange> =>
+  exchange(`${mintmark.urls.public}/oauth/token`, GRANTS[grant]?.(svid) ?? {})

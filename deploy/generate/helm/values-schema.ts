@@ -180,7 +180,7 @@ const pods: Record<string, Schema> = {
     propertyNames: { enum: ['requests', 'limits', 'claims'] },
   },
   terminationGracePeriodSeconds: count(
-    'Time to end: Mintmark drains for 5 s, then finishes what is in flight',
+    'Time to end: Mintmark accepts connections for 5 s, longer while they arrive, then finishes what is in flight; all of it ends within this time',
     10,
   ),
   podDisruptionBudget: object('', {

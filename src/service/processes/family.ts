@@ -12,8 +12,8 @@ const SILENT_TICKS = 3
 const HUNG_TICKS = 20
 const FIRST_RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 30_000
-/** Longer than a process needs to drain (drain.ts). */
-const LONGEST_DRAIN_MS = 9_500
+/** How much longer than its deadline a process needs to drain (drain.ts). */
+const AFTER_DEADLINE_MS = 1_500
 
 /** The place of one process, which its successors take one after another. */
 interface Place {
@@ -35,6 +35,7 @@ export class Family implements Readiness {
   exits = 0
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #drainMs: number
   readonly #places: Place[]
   readonly #stopped = new AbortController()
   readonly #children = new Set<Child>()
@@ -43,7 +44,8 @@ export class Family implements Readiness {
   /** What ended processes counted. */
   #past: Snapshot = []
 
-  constructor(options: { size: number; clock: Clock; logger: Logger }) {
+  constructor(options: { size: number; drainDeadlineSeconds: number; clock: Clock; logger: Logger }) {
+    this.#drainMs = options.drainDeadlineSeconds * 1000
     this.#clock = options.clock
     this.#logger = options.logger
     this.#places = Array.from({ length: options.size }, (_, index) => ({
@@ -122,7 +124,7 @@ export class Family implements Readiness {
     const children = [...this.#children]
     for (const child of children) child.stop()
     const ended = Promise.all(children.map(child => child.ended))
-    const result = await withTimeout(this.#clock, LONGEST_DRAIN_MS, ended)
+    const result = await withTimeout(this.#clock, this.#drainMs + AFTER_DEADLINE_MS, ended)
     if (result === 'timed_out') for (const child of children) child.kill()
     await ended
   }

@@ -36,7 +36,10 @@ export async function startProcesses(config: Config, logger: Logger): Promise<Pr
   await Promise.all(SHARED.map(name => listeners[name].close(0, 0)))
   const { ops } = listeners
   cluster.schedulingPolicy = cluster.SCHED_RR
-  const family = new Family({ size: config.processes, clock: systemClock, logger })
+  const family = new Family({
+    ...{ size: config.processes, clock: systemClock, logger },
+    drainDeadlineSeconds: config.drainDeadlineSeconds,
+  })
   family.onFirstReady = addresses => {
     const all = { ...addresses, ...(ops.address && { ops: ops.address }) }
     logListeners(all, logger)

@@ -78,6 +78,7 @@ capabilities:
 {{- $env := dict
   "MINTMARK_ISSUER" .Values.issuer
   "MINTMARK_DRAIN_DELAY_SECONDS" "5"
+  "MINTMARK_DRAIN_DEADLINE_SECONDS" (min 600 (sub .Values.terminationGracePeriodSeconds 2) | toString)
   "MINTMARK_PEPPERS_FILE" "/etc/mintmark/secrets/peppers"
   "MINTMARK_ENCRYPTION_KEYS_FILE" "/etc/mintmark/secrets/encryption-keys"
   "DATABASE_URL_FILE" "/etc/mintmark/database/database-url" }}
