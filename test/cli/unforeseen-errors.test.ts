@@ -3,7 +3,7 @@ import { CliError, EXIT } from '../../src/cli/exit-codes.ts'
 import { explain } from '../../src/cli/explain.ts'
 import { CannotStart } from '../../src/errors.ts'
 
-/** What a command prints of an error: a message where it was foreseen, else what somebody needs to find the bug. */
+/** What a command prints of an error: a message where it was foreseen, else what a person needs to find the bug. */
 
 const cause = Object.assign(new TypeError('Invalid URL'), { input: 'postgres://owner:hunter2@db/mintmark' })
 const bug = new Error('the URL was not read', { cause })

@@ -16,6 +16,7 @@ beforeAll(async () => {
   ;({ mintmark: one, other } = replicas)
   revoked = await one.tenantWithKey({ id: 'acme' })
   await one.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'leaked' })
+  await until('the other has read the revocation', async () => (await exchange(other)).status === 401)
   await until(
     'both have announced themselves',
     async () => (await explained({ request_id: randomUUID() })).other_replicas.running === 1,
@@ -24,10 +25,9 @@ beforeAll(async () => {
 afterAll(() => replicas.stop())
 
 const explained = async (given: object, at = one) => (await at.admin('POST', '/explain', given)).body
-const refusedBy = async (service: TestService) => {
-  const { headers } = await service.token({ grant_type: 'client_credentials', client_secret: revoked.secret })
-  return headers.get('x-request-id') ?? ''
-}
+const exchange = (at: TestService) =>
+  at.token({ grant_type: 'client_credentials', client_secret: revoked.secret })
+const refusedBy = async (at: TestService) => (await exchange(at)).headers.get('x-request-id') ?? ''
 
 describe('a refusal', () => {
   it('is explained by each replica, whichever refused', async () => {

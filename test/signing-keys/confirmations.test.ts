@@ -7,7 +7,7 @@ import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
-/** Which replicas have dropped a revoked signing key, and for how long a revocation waits to hear it. */
+/** Which replicas have dropped a revoked signing key, and for how long a revocation waits for them. */
 
 const KID = 'revoked'
 
