@@ -245,6 +245,7 @@ function textOf(bytes) {
 // A loop over bytes takes njs a second for some hundred kilobytes, so these look for the next mark with indexOf, which is
 // native. What they look at one by one is counted over the whole body, so that no form of a body takes longer than another. The
 // worker handles its other requests between two turns: a body may take a second in all.
+// The variables below are those of one request, because njs gives each request a virtual machine of its own.
 
 /** Milliseconds of a turn. */
 const TURN_MS = 3

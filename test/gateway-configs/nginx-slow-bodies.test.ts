@@ -45,4 +45,11 @@ describe.skipIf(isAbsent('nginx'))('one worker of nginx', () => {
     // Without turns one waits for the whole body, and what is left of the others is one or two.
     expect(others).toBeGreaterThan(4)
   })
+
+  it('judges each of several bodies that it reads at the same time by itself', async () => {
+    const { gateway, acme } = environment
+    const bodies = [...Object.values(SLOW), ...Object.values(SLOW)]
+    const answers = await Promise.all(bodies.map(([body]) => send(gateway.url, { token: acme.token, body })))
+    expect(answers.map(({ status }) => status)).toEqual(bodies.map(([, status]) => status))
+  })
 })
