@@ -11,6 +11,9 @@ const CACHE = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark'
 const folder = (existsSync(CACHE) ? readdirSync(CACHE) : []).findLast(name => name.startsWith('otelcol-'))
 const COLLECTOR = join(CACHE, folder ?? 'otelcol-', 'otelcol')
 
+/** As usage.yaml says. */
+const GATES = ['--feature-gates', 'stanza.synchronousLogEmitter']
+
 /** There is none from scripts/install-otel-collector.sh, and none is required. */
 export const noCollector = !existsSync(COLLECTOR) && process.env.MINTMARK_REQUIRE_COLLECTOR !== '1'
 
@@ -65,7 +68,7 @@ export async function startCollector(
       const started = startProgram(
         home,
         COLLECTOR,
-        files.flatMap(file => ['--config', join(home, file)]),
+        [...GATES, ...files.flatMap(file => ['--config', join(home, file)])],
         { REPORTER_SECRET: receiver.secret },
       )
       program = started
