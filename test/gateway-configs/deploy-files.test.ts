@@ -120,13 +120,16 @@ it.each([
   ['record', ['envoy-filter']],
   ['record-api-keys', ['envoy-filter', 'api-keys/envoy-filter']],
   ['record-static', ['static/envoy-filter']],
-])('pilot’s %s has the filters and access loggers that %s insert, and no others of Mintmark', (name, files) => {
-  const inserted = files.flatMap(file => [
-    ...(generated[`deploy/istio/${file}.yaml`] ?? '').matchAll(/^ +name: (mintmark\.[-\w]+)$/gm),
-  ])
-  const record = JSON.parse(readFileSync(new URL(`pilot/${name}.json`, import.meta.url), 'utf8'))
-  const { http_filters, access_log } = record.connection_manager
-  const names: string[] = [...http_filters, ...access_log].map(({ name }) => name)
-  const ours = names.filter(each => each.startsWith('mintmark.'))
-  expect(ours.toSorted()).toEqual(inserted.map(([, each]) => each).toSorted())
-})
+])(
+  'pilot’s %s has the filters and access loggers that %s insert, and no others of Mintmark',
+  (name, files) => {
+    const inserted = files.flatMap(file => [
+      ...(generated[`deploy/istio/${file}.yaml`] ?? '').matchAll(/^ +name: (mintmark\.[-\w]+)$/gm),
+    ])
+    const record = JSON.parse(readFileSync(new URL(`pilot/${name}.json`, import.meta.url), 'utf8'))
+    const { http_filters, access_log } = record.connection_manager
+    const names: string[] = [...http_filters, ...access_log].map(({ name }) => name)
+    const ours = names.filter(each => each.startsWith('mintmark.'))
+    expect(ours.toSorted()).toEqual(inserted.map(([, each]) => each).toSorted())
+  },
+)
