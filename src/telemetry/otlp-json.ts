@@ -97,7 +97,7 @@ function readAttributes(
 
 function anyValue(any: unknown): AttributeValue | undefined {
   const text = memberOf(any, 'stringValue')
-  if (typeof text === 'string') return text.length <= LONGEST_VALUE ? text : undefined
+  if (typeof text === 'string') return isShort(text) ? text : undefined
   const int = memberOf(any, 'intValue')
   if (typeof int === 'string' || typeof int === 'number') return Number(int)
   const double = memberOf(any, 'doubleValue')
@@ -107,10 +107,13 @@ function anyValue(any: unknown): AttributeValue | undefined {
   const list = memberOf(any, 'arrayValue')
   if (list === undefined) return undefined
   return listIn(list, 'values')
-    .slice(0, MOST_MEMBERS)
     .map(member => memberOf(member, 'stringValue'))
-    .filter(member => typeof member === 'string')
+    .filter(isShort)
+    .slice(0, MOST_MEMBERS)
 }
+
+const isShort = (value: unknown): value is string =>
+  typeof value === 'string' && Buffer.byteLength(value) <= LONGEST_VALUE
 
 const memberOf = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, name)

@@ -184,6 +184,18 @@ function nested(field: number, bytes: Buffer): Buffer {
 }
 
 describe('A record', () => {
+  it.each(['json', 'protobuf'] as const)(
+    'in %s has members of lists up to 4,096 bytes, whatever is before them',
+    async encoded => {
+      const before = await counted()
+      const long = Array<string>(150).fill('é'.repeat(2_049))
+      const request = { id: `members-${encoded}`, tenant: 'blue', key }
+      const more = { 'mintmark.audience': [...long, 'vllm'] }
+      await send(receiverOf(mintmark), reporter.secret, logRecords([{ ...request, more }]), encoded)
+      expect(Number((await counted())?.requests) - Number(before?.requests)).toBe(1)
+    },
+  )
+
   it('of a cancelled request has the tokens of the engine, or else estimated ones', async () => {
     const before = await counted()
     const sizes = { 'http.request.body.size': '400', 'http.response.body.size': '2000' }
