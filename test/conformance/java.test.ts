@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { startTestService } from '../support/test-service.ts'
 import { javaLibraries, lacksJava } from './java-clients.ts'
+import { jsonOf } from './json-program.ts'
 
 interface Life {
   before: object
@@ -63,21 +63,7 @@ describe.skipIf(lacksJava())('RFC 7009 and RFC 7662, by Java', () => {
   }, 120_000)
 })
 
-/** The secrets and tokens go by stdin, not by argv. @throws {Error} with what Java said when a library rejects an answer */
 function run(lines: string[], parameters: string[]): Promise<Found> {
   const program = new URL('java/RevocationClients.java', import.meta.url).pathname
-  const child = spawn('java', ['-cp', join(javaLibraries, '*'), program, ...parameters])
-  let output = ''
-  let errors = ''
-  child.stdout.on('data', chunk => {
-    output += chunk
-  })
-  child.stderr.on('data', chunk => {
-    errors += chunk
-  })
-  child.stdin.end(lines.join('\n'))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', status => (status === 0 ? resolve(JSON.parse(output)) : reject(new Error(errors))))
-  })
+  return jsonOf('java', ['-cp', join(javaLibraries, '*'), program, ...parameters], lines.join('\n'))
 }

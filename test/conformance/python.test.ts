@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,7 @@ import { ask, bearer } from '../gateway/check-client.ts'
 import { newPair } from '../identity-providers/assertions.ts'
 import { startTestService } from '../support/test-service.ts'
 import { externalVerifier } from '../tokens/external-verifier.ts'
+import { jsonOf } from './json-program.ts'
 
 /** A Python with PyJWT and Authlib, installed by scripts/install-test-tools.sh. */
 const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
@@ -131,20 +131,5 @@ interface Readings {
 
 const verify = (token: string, parameters: string[]): Promise<Readings> => run('verify.py', token, parameters)
 
-/** The secret goes by stdin, not by argv. @throws {Error} with Python's message when a library rejects it. */
-function run<T>(script: string, secret: string, parameters: string[]): Promise<T> {
-  const child = spawn(python, [new URL(script, import.meta.url).pathname, ...parameters])
-  let output = ''
-  let errors = ''
-  child.stdout.on('data', chunk => {
-    output += chunk
-  })
-  child.stderr.on('data', chunk => {
-    errors += chunk
-  })
-  child.stdin.end(secret)
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', status => (status === 0 ? resolve(JSON.parse(output)) : reject(new Error(errors))))
-  })
-}
+const run = <T>(script: string, secret: string, parameters: string[]): Promise<T> =>
+  jsonOf(python, [new URL(script, import.meta.url).pathname, ...parameters], secret)
