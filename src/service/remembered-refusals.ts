@@ -1,12 +1,6 @@
+import type { Elsewhere } from '../admin/explain/explanation-wire.ts'
 import type { Config } from '../config/config.ts'
-import {
-  newest,
-  RecentRefusals,
-  type RecordedRefusal,
-  readRefusal,
-  readSought,
-  type Sought,
-} from '../http/recent-refusals.ts'
+import { newest, RecentRefusals, readRefusal, readSought, type Sought } from '../http/recent-refusals.ts'
 import { ReplicaQuestions } from '../installation/replica-questions.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
@@ -35,17 +29,8 @@ export function buildRemembered(
   return { recent, questions }
 }
 
-/** What the other replicas remember. `answered`: how many of the running ones did; undefined: they could not be asked. */
-export interface RefusalsElsewhere {
-  refusals: RecordedRefusal[]
-  running: number | undefined
-  answered: number
-}
-
-export async function refusalsElsewhere(
-  questions: ReplicaQuestions,
-  sought: Sought,
-): Promise<RefusalsElsewhere> {
+/** What the other replicas remember of it. */
+export async function refusalsElsewhere(questions: ReplicaQuestions, sought: Sought): Promise<Elsewhere> {
   const asked = await questions.ask(sought)
   if (!asked) return { refusals: [], running: undefined, answered: 0 }
   const { running, answers } = asked
