@@ -5,6 +5,7 @@ import type { AnsweredOnce, IdempotencyKey } from '../idempotency/idempotency-ke
 import type { IdempotencyKeys } from '../idempotency/idempotency-keys.ts'
 import type { Admin } from './admin-auth.ts'
 import type { AdminAnswer } from './answer.ts'
+import { SET_HEADER } from './sets/set-header.ts'
 
 /** Idempotency-Key of a POST: executed once, replayed when repeated. */
 
@@ -21,7 +22,10 @@ export function idempotencyKeyOf(req: Request, admin: Admin): IdempotencyKey | u
   }
   const query = req.originalUrl.split('?')[1] ?? ''
   const body: Buffer = Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0)
-  const bodyDigest = createHash('sha256').update(`${query}\n`).update(body).digest()
+  // The same path for another set is another request. A query contains no space.
+  const set = req.get(SET_HEADER)
+  const line = set === undefined ? query : `${query} ${set}`
+  const bodyDigest = createHash('sha256').update(`${line}\n`).update(body).digest()
   return { actor: admin.id, method: req.method, path: req.path, key, bodyDigest }
 }
 

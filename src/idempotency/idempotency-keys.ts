@@ -18,14 +18,14 @@ export class IdempotencyKeys {
   }
 
   /**
-   * The result under the key; undefined: none. @throws {KeyReused} for another body. @throws {Conflict} while the first
+   * The result under the key; undefined: none. @throws {KeyReused} for another body, query or set. @throws {Conflict} while the first
    * request is in progress.
    */
   async find(key: IdempotencyKey): Promise<AnsweredOnce | undefined> {
     const found = await this.#database.run(db => findDone(db, key))
     if (found && !found.bodyDigest.equals(key.bodyDigest)) {
       throw new KeyReused(
-        'The Idempotency-Key was used before with another body or query. Use a new key for a new request.',
+        'The Idempotency-Key was used before with another body, query or Mintmark-Set header. Use a new key for a new request.',
       )
     }
     if (found?.fresh && !found.done.answer) throw inFlight()

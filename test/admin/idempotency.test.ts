@@ -160,6 +160,19 @@ describe('A POST with an Idempotency-Key', () => {
     expect(await admin('POST', `/keys/${keyId}/disable`, undefined, headers)).toMatchObject({ status: 400 })
   })
 
+  it('is another request for another set, and with a header that names none', async () => {
+    const key = newKey()
+    const ask = (set?: string) => {
+      const headers = { 'idempotency-key': key, ...(set !== undefined && { 'mintmark-set': set }) }
+      return admin('POST', '/tenants', { id: 'of-a-set' }, headers)
+    }
+    expect((await ask('first/of-a-set')).status).toBe(201)
+    const again = await ask('first/of-a-set')
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([201, 'true'])
+    for (const set of [undefined, '', 'second/of-a-set', 'first/other'])
+      expect(await ask(set), set).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } })
+  })
+
   it('is a new request after a day', async () => {
     const key = newKey()
     const first = await post('/tenants/acme/keys', { name: 'daily' }, key)

@@ -25,7 +25,10 @@ const REASONS = {
   ],
   413: ['TooLarge', 'The request body is too large.'],
   415: ['UnsupportedMediaType', 'The request body is not JSON in UTF-8, or it is compressed.'],
-  422: ['KeyReused', 'The `Idempotency-Key` was used before, for a request with another body or query.'],
+  422: [
+    'KeyReused',
+    'The `Idempotency-Key` was used before, for a request with another body, query or `Mintmark-Set` header.',
+  ],
   429: [
     'TooManyFailures',
     'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant, or (`too_many_token_revocations`) too many entries of theirs in the list of revoked tokens. Wait as long as `Retry-After` says.',
