@@ -30,10 +30,13 @@ import type { Refusal } from './raw-client.ts'
 const HONEST_PER_SECOND = 100
 /** Much less than each kind offers at once. */
 const MOST_MIB = 48
-/** The same with a valid credential, whose bodies are read, and for Mintmark, whose garbage counts until it is collected. */
-const MOST_MIB_OF_MORE = 96
+/**
+ * The same with a valid credential, whose bodies of 4 MB are read by all connections at once and copied to be parsed, and for Mintmark:
+ * garbage counts until it is collected.
+ */
+const MOST_MIB_OF_MORE = 192
 /** For all kinds together: what one has freed the next may use. */
-const MOST_MIB_IN_ALL = 192
+const MOST_MIB_IN_ALL = 288
 const HONEST_P99_MS = 100
 const LOOP_DELAY_MS = 50
 const SCALES: Record<'short' | 'full', Scale> = {

@@ -135,7 +135,8 @@ describe('What Postgres rolled back for the sake of another transaction', () => 
         await touch(second)
       })
     await Promise.all([change('premium', 'batch'), change('batch', 'premium')])
-    expect(tries).toBe(3)
+    // One of the two is rolled back; on a slow machine, whose deadlocks take longer to be found, perhaps more than once.
+    expect(tries).toBeGreaterThan(2)
     const rows = await home.asOwner(
       "SELECT name, priority FROM tiers WHERE name IN ('premium', 'batch') ORDER BY 1",
     )

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts'
 import { BUSY } from '../support/until.ts'
 import { send } from './client.ts'
@@ -75,9 +76,7 @@ describe.skipIf(noEnvoy)(
 
 describe.skipIf(noEnvoy)('a deploy/envoy that was started before Mintmark', () => {
   it('admits tokens within two seconds of the first response', async () => {
-    const placeholder = await startTestMint()
-    const port = Number(new URL(placeholder.url).port)
-    await placeholder.stop()
+    const port = await freePort()
     const envoy = await deployedEnvoy({ jwks: port, upstream: upstream.port })
     const mint = await startTestMint(port)
     const began = Date.now()

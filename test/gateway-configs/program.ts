@@ -53,7 +53,7 @@ export async function startProgram(
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    await until(`${name} answers`, () => answers(port, before), Boolean, 10_000)
+    await until(`${name} answers`, () => answers(port, before))
   } catch (error) {
     await stop()
     throw new Error(`${name} did not start:\n${output.slice(-4000)}`, { cause: error })

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
@@ -38,7 +39,7 @@ export async function startTestMint(port = 0): Promise<TestMint> {
     requests += 1
     res.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [jwk] }))
   })
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  await once(server.listen(port, '127.0.0.1'), 'listening')
   const sign = (key: CryptoKey, claims = {}, header = {}) =>
     new SignJWT(claimsNow(claims))
       .setProtectedHeader({ alg: 'ES256', kid, typ: 'at+jwt', ...header })

@@ -4,7 +4,7 @@ import { MESSAGE_CHANNEL } from '../../src/database/change-feed.ts'
 import { CurrentClient } from '../../src/database/current-client.ts'
 import { startReplica, startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { until } from '../support/until.ts'
+import { BUSY, until } from '../support/until.ts'
 
 /** What one replica refused is explained by another. */
 let replicas: TwoReplicas
@@ -17,14 +17,18 @@ beforeAll(async () => {
   revoked = await one.tenantWithKey({ id: 'acme' })
   await one.admin('POST', `/keys/${revoked.keyId}/revoke`, { reason: 'leaked' })
   await until('the other has read the revocation', async () => (await exchange(other)).status === 401)
-  await until(
-    'both have announced themselves',
-    async () => (await explained({ request_id: randomUUID() })).other_replicas.running === 1,
-  )
+  await explainedByBoth({ request_id: randomUUID() })
 })
 afterAll(() => replicas.stop())
 
 const explained = async (given: object, at = one) => (await at.admin('POST', '/explain', given)).body
+/** A replica that is slow is left out of an answer, which says so. */
+const explainedByBoth = (given: object) =>
+  until(
+    'both have answered',
+    () => explained(given),
+    answer => answer.other_replicas?.answered === 1,
+  )
 const exchange = (at: TestService) =>
   at.token({ grant_type: 'client_credentials', client_secret: revoked.secret })
 const refusedBy = async (at: TestService) => (await exchange(at)).headers.get('x-request-id') ?? ''
@@ -32,17 +36,20 @@ const refusedBy = async (at: TestService) => (await exchange(at)).headers.get('x
 describe('a refusal', () => {
   it('is explained by each replica, whichever refused', async () => {
     const id = await refusedBy(other)
-    for (const at of [one, other])
-      expect(await explained({ request_id: id }, at)).toMatchObject({
-        reason: 'key_revoked',
-        recent_refusals: [{ request_id: id, key: revoked.keyId, status: 401 }],
-        other_replicas: at === one ? { running: 1, answered: 1 } : null,
-      })
+    const answers = [await explainedByBoth({ request_id: id }), await explained({ request_id: id }, other)]
+    const own = {
+      reason: 'key_revoked',
+      recent_refusals: [{ request_id: id, key: revoked.keyId, status: 401 }],
+    }
+    expect(answers).toMatchObject([
+      { ...own, other_replicas: { running: 1, answered: 1 } },
+      { ...own, other_replicas: null },
+    ])
   })
 
   it('of a key is in one list, the newest first, from all replicas', async () => {
     const ids = [await refusedBy(one), await refusedBy(other), await refusedBy(one)]
-    const { recent_refusals: refusals } = await explained({ key: revoked.keyId })
+    const { recent_refusals: refusals } = await explainedByBoth({ key: revoked.keyId })
     const shown = refusals.map((each: { request_id: string }) => each.request_id)
     expect(shown.slice(0, 3)).toEqual(ids.toReversed())
   })
@@ -71,13 +78,14 @@ describe('a refusal', () => {
     client.on('notification', ({ payload = '' }) => messages.push(payload))
     await client.query(`LISTEN ${MESSAGE_CHANNEL}`)
     const id = await refusedBy(other)
-    await explained({ request_id: id })
+    await explainedByBoth({ request_id: id })
     await until(
       'the question and its answer were sent',
       () => messages.length,
       count => count >= 2,
     )
-    const [question = '', answer = ''] = messages
+    const sent = (kind: string) => messages.find(each => each.startsWith(kind)) ?? ''
+    const [question, answer] = [sent('question'), sent('answer')]
     expect(messages.join(' ')).not.toMatch(new RegExp(`${id}|${revoked.keyId}|key_revoked`))
 
     // The same question again is answered once more, in a message that only Mintmark reads.
@@ -91,11 +99,17 @@ describe('a refusal', () => {
     ]
     messages.length = 0
     for (const message of forged) await client.query('SELECT pg_notify($1, $2)', [MESSAGE_CHANNEL, message])
-    expect(await explained({ request_id: await refusedBy(other) })).toMatchObject({ reason: 'key_revoked' })
-    // The question after them and its answer; the connection of this test may receive them later than the replica.
+    const last = await refusedBy(other)
+    let asked = 0
+    const explainedOnce = async () => {
+      asked++
+      return (await explained({ request_id: last })).reason
+    }
+    await until('it is explained', explainedOnce, reason => reason === 'key_revoked')
+    // The questions after them and their answers; the connection of this test may receive them later than the replica.
     const others = () => messages.filter(each => !forged.includes(each)).length
-    await until('they were received', others, count => count >= 2)
-    expect(others()).toBe(2)
+    await until('they were received', others, count => count >= 2 * asked)
+    expect(others()).toBe(2 * asked)
   })
 })
 
@@ -107,7 +121,7 @@ describe('a replica that does not answer', () => {
       running: 1,
       answered: 0,
     })
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(2_000 * BUSY)
     await replicas.proxy.become('none')
     await until(
       'it answers again',

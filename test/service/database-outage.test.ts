@@ -139,7 +139,7 @@ describe('connections to the database', () => {
     for (let round = 0; round < 4; round++) {
       const answers = await Promise.all(Array.from({ length: 10 }, () => timed(unknown)))
       expect(answers.map(({ result }) => result.status)).toEqual(answers.map(() => 503))
-      await until('what is left fits the pools', backends, count => count <= MAX_CONNECTIONS, 2_000)
+      await until('what is left fits the pools', backends, count => count <= MAX_CONNECTIONS)
     }
     await holder.query('ROLLBACK')
     await holder.end()

@@ -83,7 +83,6 @@ describe.concurrent('a service that is to end', () => {
         'draining',
         () => request(`${urls.ops}/readyz`),
         ({ status }) => status === 503,
-        2_000,
       )
       expect(draining.body).toMatchObject({ status: 'unready', reason: 'draining' })
       expect(await half.finish()).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"access_token"/)

@@ -8,7 +8,7 @@ export async function until<T>(
   what: string,
   probe: () => Promise<T> | T,
   holds: (answer: T) => boolean = Boolean,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
 ): Promise<T> {
   const deadline = performance.now() + deadlineMs
   let last: unknown
@@ -34,6 +34,17 @@ export async function until<T>(
  * slow: `npm run faults` and `npm run bench` measure speed.
  */
 export const BUSY = 5
+
+/**
+ * The shortest of up to three durations in milliseconds, none after one below the limit: a pause of the machine makes one of
+ * them long, what is slow all of them.
+ */
+export async function shortestOfThree(limitMs: number, measure: () => Promise<number>): Promise<number> {
+  let shortest = Number.POSITIVE_INFINITY
+  for (let count = 0; count < 3 && shortest >= limitMs; count++)
+    shortest = Math.min(shortest, await measure())
+  return shortest
+}
 
 /** The duration in milliseconds, and the result. */
 export async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
