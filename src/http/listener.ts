@@ -87,7 +87,7 @@ export class Listener {
     server.on('request', (req, res) => {
       const arrived = clock.monotonicMs()
       res.once('close', this.#limits.begin(req.socket))
-      pipelining.schedule(this.#limits.requestsOf(req.socket), isLast => {
+      pipelining.schedule(req, this.#limits.requestsOf(req.socket), isLast => {
         // Node then sends "Connection: close" and closes the connection.
         if (this.#closing || isLast) res.shouldKeepAlive = false
         this.#serve(req, res, arrived)
