@@ -18,6 +18,7 @@ const UNIT = [
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',
   'test/gateway/model-in-body.test.ts',
+  'test/http/turns.test.ts',
   'test/identity-providers/{any-rules,matching,wrong-assertions}.test.ts',
   'test/oauth/token-request.test.ts',
   'test/scripts/lockfile.test.ts',

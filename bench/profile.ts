@@ -7,21 +7,27 @@ export interface Share {
   share: number
 }
 
-interface Profile {
+/** Of the Chrome DevTools protocol. */
+export interface Profile {
   nodes: { id: number; callFrame: { functionName: string; url: string }; children?: number[] }[]
   samples: number[]
 }
 
 /** The CPU profile of a server under `load`: self time by package, as a share of its busy time. */
 export async function profile(server: ServerProcess, load: () => Promise<unknown>): Promise<Share[]> {
-  const { profile: sampled } = await inspect(server, async call => {
+  return shares(await sampled(server, load))
+}
+
+/** What V8 samples of a server under `load`. */
+export async function sampled(server: ServerProcess, load: () => Promise<unknown>): Promise<Profile> {
+  const { profile: samples } = await inspect(server, async call => {
     await call('Profiler.enable')
     await call('Profiler.setSamplingInterval', { interval: 500 })
     await call('Profiler.start')
     await load()
     return call<{ profile: Profile }>('Profiler.stop')
   })
-  return shares(sampled)
+  return samples
 }
 
 function shares({ nodes, samples }: Profile): Share[] {

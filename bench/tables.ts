@@ -18,6 +18,7 @@ import { profile } from './profile.ts'
 import { replicas } from './replicas.ts'
 import type { Table } from './report.ts'
 import type { Result } from './rounds.ts'
+import { steps } from './steps.ts'
 import { traces } from './traces.ts'
 
 export interface Bench {
@@ -191,6 +192,11 @@ export const PARTS: Record<string, (bench: Bench) => Promise<Omit<Table, 'name'>
   profile: async bench => {
     const installation = await manyKeys(bench)
     return profiled(bench, installation, { path: TOKEN, credentials: installation.first })
+  },
+  steps: async bench => {
+    const [bare, mintmark] = await steps(await manyKeys(bench), bench.directory, bench.pace.seconds)
+    const rows = Object.entries(bare).map(([step, micros]) => [step, micros, mintmark[step] ?? 0])
+    return { columns: ['CPU µs of an exchange', 'bare node:http', 'Mintmark'], rows }
   },
   'checks-profile': async bench => {
     const installation = await manyKeys(bench)

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Answers } from '../answers.ts'
 
 /**
- * The limit of the machine: a bare node:http server with only the necessary work of an exchange (parse the form and the
+ * The yardstick: a bare node:http server, as one writes it, with only the necessary work of an exchange (parse the form and the
  * header, digest the key, look it up, sign the same claims, send the same headers): no checks, no log, no database.
  *
  * A GET is answered with the JWK Set.

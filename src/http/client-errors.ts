@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { Turns } from './turns.ts'
 
 /** Statuses for errors of Node's parser and its timers, by their codes. */
 const STATUSES: Readonly<Record<string, string>> = {
@@ -15,14 +16,8 @@ const CLOSED_A_TURN = 20
  * event loop.
  */
 export function closeInTurns(server: Server): void {
-  const waiting: [Duplex, Error][] = []
-  const closeSome = () => {
-    for (const [socket, error] of waiting.splice(0, CLOSED_A_TURN)) close(socket, error)
-    if (waiting.length > 0) setImmediate(closeSome)
-  }
-  server.on('clientError', (error, socket) => {
-    if (waiting.push([socket, error]) === 1) setImmediate(closeSome)
-  })
+  const turns = new Turns(CLOSED_A_TURN)
+  server.on('clientError', (error, socket) => turns.add(() => close(socket, error)))
 }
 
 /** Nothing is written into a response that has begun. */

@@ -1,10 +1,4 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as TcpServer } from 'node:net'
 import { CannotStart } from '../errors.ts'
 import type { Clock } from '../system/clock.ts'
@@ -51,6 +45,9 @@ export type Application = (
   done: (answered: boolean) => void,
 ) => void
 
+/** `arrived`: the clock's `monotonicMs` when the request was read. */
+type Serve = (req: IncomingMessage, res: ServerResponse, arrived: number) => void
+
 /** What the requests of every listener need. */
 export interface RequestServices {
   logger: Logger
@@ -78,7 +75,7 @@ export class Listener {
   readonly #limits: ConnectionLimits
   readonly #arrivals: Arrivals
   #closing = false
-  #serve: RequestListener = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
+  #serve: Serve = (_req, res) => void res.writeHead(503, { 'Retry-After': '1' }).end()
 
   private constructor(name: string, server: Server, clock: Clock, policy: ConnectionPolicy) {
     this.name = name
@@ -88,11 +85,12 @@ export class Listener {
     this.#arrivals = new Arrivals(server, clock)
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
+      const arrived = clock.monotonicMs()
       res.once('close', this.#limits.begin(req.socket))
-      pipelining.schedule(this.#limits.requestsOf(req.socket), isLast => {
+      pipelining.schedule(req, this.#limits.requestsOf(req.socket), isLast => {
         // Node then sends "Connection: close" and closes the connection.
         if (this.#closing || isLast) res.shouldKeepAlive = false
-        this.#serve(req, res)
+        this.#serve(req, res, arrived)
       })
     })
   }
@@ -142,9 +140,8 @@ export class Listener {
     const clock = this.#clock
     const log = { listener: this.name, clock, ...services }
     const { tracing } = services
-    this.#serve = (req, res) => {
+    this.#serve = (req, res, started) => {
       const event = openEvent(req, res, services)
-      const started = clock.monotonicMs()
       const logged = (answered: boolean) =>
         logRequest(log, event, { method: req.method, status: res.statusCode, answered, started })
       if (!tracing) return application(req, res, event, logged)

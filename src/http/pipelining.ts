@@ -1,11 +1,17 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionLimits } from './connection-limits.ts'
+import { Turns } from './turns.ts'
 
 /** Requests of one connection that are not answered yet. Gateways and SDKs wait for each answer. */
 const MOST_UNANSWERED = 32
-/** Requests, of all connections, that were sent before the last one was answered and begin in one turn of the event loop. */
+/**
+ * Requests, of all connections, that begin in one turn of the event loop; and as many that were sent before the last one of
+ * their connection was answered. More would not be faster, and the first of them would be answered later.
+ */
 const BEGUN_IN_A_TURN = 16
+/** Forms and assertions have fewer. */
+const SHORT_BODY_BYTES = 4_096
 /** What Node's parser takes for "the rest is not HTTP", as after an upgrade. */
 const STOP = 2
 
@@ -17,12 +23,16 @@ interface Parser {
 /**
  * Node reads 64 KiB of a connection in one turn of the event loop and handles every request in it before anything else:
  * hundreds of small requests that were sent without waiting for an answer (pipelining, RFC 9112 section 9.3.2) hold up all
- * other clients. Here the first one of each connection begins at once, and the others a few in each turn. After
- * MOST_UNANSWERED requests nothing more is read of the connection, and it is closed when these are answered.
+ * other clients. Here a few of them begin in each turn. After MOST_UNANSWERED requests nothing more is read of the
+ * connection, and it is closed when these are answered.
+ *
+ * The first requests of connections begin a few in each turn as well, all at its end: requests that begin together take half
+ * the time. docs/decisions/0037-requests-of-a-turn-together.md
  */
 export class Pipelining {
   readonly #connections: Pick<ConnectionLimits, 'requestsOf'>
-  readonly #waiting: (() => void)[] = []
+  readonly #first = new Turns(BEGUN_IN_A_TURN)
+  readonly #others = new Turns(BEGUN_IN_A_TURN)
 
   /** Limits the connections of `server`, which upgrades none. */
   constructor(server: Server, connections: Pick<ConnectionLimits, 'requestsOf'>) {
@@ -31,13 +41,13 @@ export class Pipelining {
   }
 
   /**
-   * Calls `begin` now or in a later turn, with true for the last request that is read of the connection. `place`: how many
-   * requests its connection has in progress, this one included.
+   * Calls `begin` at the end of this turn or of a later one, with true for the last request that is read of the connection. `place`:
+   * how many requests its connection has in progress, this one included.
    */
-  schedule(place: number, begin: (isLast: boolean) => void): void {
-    if (place === 1) return void begin(false)
-    if (this.#waiting.length === 0) setImmediate(this.#beginSome)
-    this.#waiting.push(() => begin(place === MOST_UNANSWERED))
+  schedule(req: IncomingMessage, place: number, begin: (isLast: boolean) => void): void {
+    if (place > 1) this.#others.add(() => begin(place === MOST_UNANSWERED))
+    else if (hasShortBody(req)) this.#first.add(() => begin(false))
+    else begin(false)
   }
 
   #limit(server: Server, socket: Socket): void {
@@ -55,10 +65,8 @@ export class Pipelining {
       return STOP
     }
   }
-
-  readonly #beginSome = (): void => {
-    const due = this.#waiting.splice(0, BEGUN_IN_A_TURN)
-    for (const begin of due) begin()
-    if (this.#waiting.length > 0) setImmediate(this.#beginSome)
-  }
 }
+
+/** Only then it waits: the bytes of a body that waits with its request are counted by nobody (held-bytes.ts). */
+const hasShortBody = ({ headers }: Pick<IncomingMessage, 'headers'>) =>
+  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= SHORT_BODY_BYTES

@@ -1,0 +1,75 @@
+import { type IncomingMessage, Server } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { Pipelining } from '../../src/http/pipelining.ts'
+import { Turns } from '../../src/http/turns.ts'
+
+describe('turns', () => {
+  it('runs at most so many tasks in a turn of the event loop, in their order', async () => {
+    const turns = new Turns(2)
+    const ran: number[] = []
+    for (const task of [1, 2, 3, 4, 5]) turns.add(() => ran.push(task))
+    expect(ran).toEqual([])
+    const seen: number[][] = []
+    for (let each = 0; each < 3; each++) {
+      await turn()
+      seen.push([...ran])
+    }
+    expect(seen).toEqual([
+      [1, 2],
+      [1, 2, 3, 4],
+      [1, 2, 3, 4, 5],
+    ])
+    turns.add(() => ran.push(6))
+    await turn()
+    expect(ran.at(-1)).toBe(6)
+  })
+
+  it('lets the steps of the tasks of a turn alternate', async () => {
+    const turns = new Turns(2)
+    const steps: string[] = []
+    const work = async (name: string) => {
+      for (const step of [1, 2]) {
+        steps.push(`${name}${step}`)
+        await null
+      }
+    }
+    for (const name of ['a', 'b', 'c']) turns.add(() => void work(name))
+    await turn()
+    await turn()
+    expect(steps).toEqual(['a1', 'b1', 'a2', 'b2', 'c1', 'c2'])
+  })
+})
+
+describe('a request begins', () => {
+  const pipelining = new Pipelining(new Server(), { requestsOf: () => 0 })
+  const begins = (headers: IncomingMessage['headers'], place = 1) => {
+    const begun: boolean[] = []
+    pipelining.schedule({ headers } as IncomingMessage, place, isLast => begun.push(isLast))
+    return begun
+  }
+
+  it.each([
+    ['without a body', {}],
+    ['with a short body', { 'content-length': '4096' }],
+  ])('at the end of the turn: %s', async (_what, headers) => {
+    const begun = begins(headers)
+    expect(begun).toEqual([])
+    await turn()
+    expect(begun).toEqual([false])
+  })
+
+  it.each([
+    ['with a long body', { 'content-length': '4097' }],
+    ['with a body of unknown length', { 'transfer-encoding': 'chunked' }],
+  ])('at once: %s', (_what, headers) => {
+    expect(begins(headers)).toEqual([false])
+  })
+
+  it('at the end of the turn when an earlier one of its connection is not answered, the 32nd as the last', async () => {
+    const [second, last] = [begins({ 'content-length': '4097' }, 2), begins({}, 32)]
+    expect([second, last]).toEqual([[], []])
+    await turn()
+    expect([second, last]).toEqual([[false], [true]])
+  })
+})
