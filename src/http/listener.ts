@@ -19,6 +19,7 @@ import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
+import { boundUnread } from './unread-body.ts'
 
 /**
  * http/ is what all listeners share. Every listener is built on node:http: sockets and their limits, request events,
@@ -88,7 +89,11 @@ export class Listener {
     this.#arrivals = new Arrivals(server, clock)
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
-      res.once('close', this.#limits.begin(req.socket))
+      const ended = this.#limits.begin(req.socket)
+      res.once('close', () => {
+        ended()
+        if (!req.complete) boundUnread(req)
+      })
       pipelining.schedule(this.#limits.requestsOf(req.socket), isLast => {
         // Node then sends "Connection: close" and closes the connection.
         if (this.#closing || isLast) res.shouldKeepAlive = false
