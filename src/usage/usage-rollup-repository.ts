@@ -24,19 +24,26 @@ const nextMonth = (month: RawBuilder<unknown>) => sql`date_trunc('month', ${mont
 
 /**
  * The earliest day that is over for reports and not summed; otherwise five days, or a month, whose days are all summed, and which is
- * not. The first days of those that are kept lose hour after hour, so they are not summed.
+ * not. The first days of those that are kept lose hour after hour, so they are not summed. `except`: not these.
  */
 export async function nextRollup(
   db: Handle,
-  { dedupSeconds, retentionDays }: { dedupSeconds: number; retentionDays: number },
+  {
+    dedupSeconds,
+    retentionDays,
+    except = [],
+  }: { dedupSeconds: number; retentionDays: number; except?: readonly Rollup[] },
 ): Promise<Rollup | undefined> {
   const kept = sql`${midnight(sql`now() - make_interval(secs => ${retentionDays}::int * 86400.0)`)} + 2 * ${DAY}`
   const last = sql`${midnight(sql`now() - make_interval(secs => ${dedupSeconds + 3600})`)} - ${DAY}`
   const { rows } = await sql<Rollup>`
-    WITH days AS (
+    WITH known AS (
+      SELECT unit, start FROM usage_rolled
+      UNION ALL SELECT * FROM unnest(${except.map(({ unit }) => unit)}::text[], ${except.map(({ start }) => start)}::timestamptz[])
+    ), days AS (
       SELECT day FROM generate_series(
         greatest(${kept}, (SELECT ${midnight(sql`min(hour)`)} FROM usage_totals)), ${last}, ${DAY}) AS day
-      WHERE NOT EXISTS (SELECT FROM usage_rolled WHERE unit = 'day' AND start = day)
+      WHERE NOT EXISTS (SELECT FROM known WHERE unit = 'day' AND start = day)
       ORDER BY day LIMIT 1
     ), summed AS (
       SELECT start AS day, date_trunc('month', start, 'UTC') AS month FROM usage_rolled WHERE unit = 'day'
@@ -49,7 +56,7 @@ export async function nextRollup(
     (SELECT 'day' AS unit, day AS start, day + ${DAY} AS finish FROM days WHERE EXISTS (SELECT FROM usage_totals))
     UNION ALL (
       SELECT unit, start, finish FROM longer AS l
-      WHERE NOT EXISTS (SELECT FROM usage_rolled AS r WHERE r.unit = l.unit AND r.start = l.start)
+      WHERE NOT EXISTS (SELECT FROM known AS k WHERE k.unit = l.unit AND k.start = l.start)
       GROUP BY unit, start, finish HAVING count(*) * ${DAY} = finish - start
       ORDER BY unit, start LIMIT 1)
     LIMIT 1`.execute(db)

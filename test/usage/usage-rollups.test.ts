@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
+import { CurrentPolicy } from '../../src/installation/current-policy.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { UsageRecords } from '../../src/usage/usage-records.ts'
 import { nextRollup, rollUp } from '../../src/usage/usage-rollup-repository.ts'
 import { numbersOf } from '../support/seeded-numbers.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -215,6 +217,41 @@ describe('Days and months that are summed', () => {
       expect(await rolled()).toEqual(before)
       await expectSame()
     }
+  })
+
+  it('are summed around a day that cannot be, which is read from its hours and tried again', async () => {
+    const policy = new CurrentPolicy({ database })
+    ;(await policy.load())()
+    const records = new UsageRecords({ database, policy, now: Date.now })
+    // More than a column has room for, as too many rows are more than there is time for.
+    const day = today - 45 * DAY_MS
+    const hours = [new Date(day).toISOString(), new Date(day + HOUR_MS).toISOString()]
+    await mintmark.database.asOwner(
+      `UPDATE usage_totals SET input_tokens = 9e18 WHERE hour = ANY ($1) AND tenant_id = 't1' AND model = 'base'`,
+      [hours],
+    )
+    await mintmark.database.asOwner('DELETE FROM usage_rolled WHERE start >= $1', [hours[0]])
+    const failed: unknown[] = []
+    const rollAround = async () => {
+      for (;;) {
+        const next = await records.rollUp().catch(error => failed.push(error))
+        if (next === undefined) return
+      }
+    }
+    await rollAround()
+    expect(failed).toHaveLength(1)
+    const [summed] = await mintmark.database.asOwner<{ days: number }>(
+      "SELECT count(*)::int AS days FROM usage_rolled WHERE unit = 'day' AND start >= $1",
+      [hours[0]],
+    )
+    expect(summed?.days).toBeGreaterThanOrEqual(43)
+    await expectOne(['day', 'tenant', 'UTC', 'tenant=t2', "tenant_id = 't2'"], UNTIL_NOW)
+    await rollAround()
+    expect(failed).toHaveLength(2)
+    await mintmark.database.asOwner('UPDATE usage_totals SET input_tokens = 1 WHERE hour = ANY ($1)', [hours])
+    await rollAround()
+    expect(failed).toHaveLength(2)
+    await expectSame()
   })
 
   it('are forgotten with the hours that are not kept any more', async () => {
