@@ -27,17 +27,18 @@ export function coverOf(
   const cover: Cover = { starts: { month: [], five_days: [], day: [] }, moved: [], gaps: [] }
   const times = cuts.map(cut => cut.getTime())
   const read: Rollup[] = []
+  const days = new Set<number>()
   for (const unit of ROLLUP_UNITS) {
-    const larger = read.slice()
     for (const each of summed) {
-      if (each.unit !== unit || each.start < from || each.finish > to) continue
-      if (larger.some(({ start, finish }) => each.start >= start && each.start < finish)) continue
-      const middle = new Date(each.start.getTime() + MIDDLE_HOURS[unit] * HOUR_MS)
+      const start = each.start.getTime()
+      if (each.unit !== unit || days.has(start) || each.start < from || each.finish > to) continue
+      const middle = new Date(start + MIDDLE_HOURS[unit] * HOUR_MS)
       const moved = hoursOutside(each, groupOf(middle, times))
       if (moved === undefined) continue
       cover.moved.push(...moved.map(hour => ({ hour, middle })))
       cover.starts[unit].push(each.start)
       read.push(each)
+      for (let day = start; day < each.finish.getTime(); day += 24 * HOUR_MS) days.add(day)
     }
   }
   let begin = from

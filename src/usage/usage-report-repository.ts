@@ -100,7 +100,8 @@ function cutsOf(unit: 'day' | 'month', { from, to, timeZone }: UsageQuery): RawB
   const hourBefore = sql`${local(sql`begin`)} - interval '1 hour'`
   return sql`
     SELECT CASE WHEN ${local(sql`(${hourBefore})`)} >= begin THEN ${hourBefore} ELSE ${local(sql`begin`)} END AS cut
-    FROM (SELECT greatest(min(hour), ${from}::timestamptz) AS first, least(max(hour), ${to}::timestamptz) AS last FROM usage_totals) AS counted,
+    FROM (SELECT greatest(min(hour), ${from}::timestamptz) AS first, least(max(hour), ${to}::timestamptz) AS last
+        FROM usage_totals HAVING min(hour) IS NOT NULL) AS counted,
       generate_series(date_trunc(${sql.lit(unit)}, ${local(sql`first`)}), ${local(sql`last`)}, ${sql.lit(`1 ${unit}`)}::interval) AS begin
     ORDER BY cut`
 }
