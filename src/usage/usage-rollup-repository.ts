@@ -39,7 +39,7 @@ export async function nextRollup(
   const { rows } = await sql<Rollup>`
     WITH known AS (
       SELECT unit, start FROM usage_rolled
-      UNION ALL SELECT * FROM unnest(${except.map(({ unit }) => unit)}::text[], ${except.map(({ start }) => start)}::timestamptz[])
+      UNION ALL SELECT unit, start FROM unnest(${except.map(({ unit }) => unit)}::text[], ${except.map(({ start }) => start)}::timestamptz[]) AS e (unit, start)
     ), days AS (
       SELECT day FROM generate_series(
         greatest(${kept}, (SELECT ${midnight(sql`min(hour)`)} FROM usage_totals)), ${last}, ${DAY}) AS day
@@ -51,7 +51,7 @@ export async function nextRollup(
       SELECT 'month' AS unit, month AS start, ${nextMonth(sql`month`)} AS finish, day FROM summed
       UNION ALL
       SELECT 'five_days', start, CASE WHEN start = month + 25 * ${DAY} THEN ${nextMonth(sql`month`)} ELSE start + 5 * ${DAY} END, day
-      FROM (SELECT *, month + least(floor(extract(epoch FROM day - month) / 432000), 5) * 5 * ${DAY} AS start FROM summed) AS s
+      FROM (SELECT day, month, month + least(floor(extract(epoch FROM day - month) / 432000), 5) * 5 * ${DAY} AS start FROM summed) AS s
     )
     (SELECT 'day' AS unit, day AS start, day + ${DAY} AS finish FROM days WHERE EXISTS (SELECT FROM usage_totals))
     UNION ALL (
@@ -67,10 +67,12 @@ export async function nextRollup(
 export async function rollUp(trx: Handle, { unit, start, finish }: Rollup): Promise<void> {
   await lockLedger(trx)
   const added = await sql`
-    INSERT INTO usage_rolled (unit, start, finish) VALUES (${unit}, ${start}, ${finish}) ON CONFLICT DO NOTHING`.execute(
-    trx,
-  )
-  // Another replica has done it.
+    INSERT INTO usage_rolled (unit, start, finish)
+    SELECT ${unit}, ${start}::timestamptz, ${finish}::timestamptz
+    WHERE ${unit} = 'day' OR ${finish}::timestamptz - ${start}::timestamptz = (
+      SELECT count(*) * ${DAY} FROM usage_rolled WHERE unit = 'day' AND start >= ${start} AND start < ${finish})
+    ON CONFLICT DO NOTHING`.execute(trx)
+  // Another replica has done it, or one of its days has changed meanwhile.
   if (added.numAffectedRows === 0n) return
   await sql`DELETE FROM usage_rollups WHERE unit = ${unit} AND start = ${start}`.execute(trx)
   const from =

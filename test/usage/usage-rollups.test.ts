@@ -219,6 +219,25 @@ describe('Days and months that are summed', () => {
     }
   })
 
+  it('are not made of a day that has changed since they were chosen', async () => {
+    const start = new Date(
+      Date.UTC(
+        new Date(today - 40 * DAY_MS).getUTCFullYear(),
+        new Date(today - 40 * DAY_MS).getUTCMonth(),
+        6,
+      ),
+    )
+    const longer = { unit: 'five_days', start, finish: new Date(start.getTime() + 5 * DAY_MS) } as const
+    await mintmark.database.asOwner(
+      'UPDATE usage_totals SET requests = requests + 5 WHERE hour = $1 AND reporter_id = $2',
+      [start.toISOString(), reporter],
+    )
+    await database.write(trx => rollUp(trx, longer))
+    await expectSame()
+    await rollAll()
+    await expectSame()
+  })
+
   it('are summed around a day that cannot be, which is read from its hours and tried again', async () => {
     const policy = new CurrentPolicy({ database })
     ;(await policy.load())()
