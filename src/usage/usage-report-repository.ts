@@ -66,11 +66,12 @@ function startOf(query: UsageQuery, cuts: readonly Date[]): RawBuilder<unknown> 
 }
 
 /**
- * For the rest of the transaction: a sum is not worth compiling, and its groups fit into memory. Hours are cut in the zone of the
+ * For the rest of the transaction: a sum is not worth compiling, its groups fit into memory, and only one from hundreds of thousands of
+ * hours is worth the start of other processes, which take their time from exchanges. Hours are cut in the zone of the
  * transaction, because another one would be looked up by its name for each row.
  */
 const settingsFor = (timeZone: string) =>
-  sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('TimeZone', ${timeZone}, true)`
+  sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('parallel_setup_cost', '100000', true), set_config('TimeZone', ${timeZone}, true)`
 
 /** What is summed in advance in the range, and the times at which groups of days and months begin there. */
 async function readCover(trx: Handle, query: UsageQuery): Promise<{ cover: Cover; cuts: Date[] }> {
