@@ -9,8 +9,12 @@ const MOST_DISCARDED_BYTES = 32 * 1_048_576
 /** Closes the connection once more of the body has arrived. The response was sent. */
 export function boundUnread(req: IncomingMessage): void {
   const { socket } = req
-  const begun = socket.bytesRead
-  req.on('data', () => {
-    if (socket.bytesRead - begun > MOST_DISCARDED_BYTES) socket.destroy()
-  })
+  let discarded = 0
+  // The request itself has no events of what Node discards.
+  const onData = (chunk: Buffer) => {
+    discarded += chunk.length
+    if (req.complete) socket.off('data', onData)
+    else if (discarded > MOST_DISCARDED_BYTES) socket.destroy()
+  }
+  socket.on('data', onData)
 }
