@@ -13,6 +13,7 @@ import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
+import { boundUnread } from './unread-body.ts'
 
 /**
  * http/ is what all listeners share. Every listener is built on node:http: sockets and their limits, request events,
@@ -86,7 +87,11 @@ export class Listener {
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
       const arrived = clock.monotonicMs()
-      res.once('close', this.#limits.begin(req.socket))
+      const ended = this.#limits.begin(req.socket)
+      res.once('close', () => {
+        ended()
+        if (!req.complete) boundUnread(req)
+      })
       pipelining.schedule(req, this.#limits.requestsOf(req.socket), isLast => {
         // Node then sends "Connection: close" and closes the connection.
         if (this.#closing || isLast) res.shouldKeepAlive = false

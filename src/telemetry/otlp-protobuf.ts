@@ -34,11 +34,15 @@ export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>):
   const records: (() => ReportedRecord)[] = []
   each(message, left, REQUEST.resourceLogs, resourceLogs => {
     const shared = new Map<string, AttributeValue>()
+    let count = 0
     const scopes: Buffer[] = []
     eachField(resourceLogs, left, (field, value) => {
       if (typeof value === 'number') return
       if (field === RESOURCE_LOGS.resource)
-        each(value, left, RESOURCE.attributes, pair => readAttribute(pair, left, shared, wanted))
+        each(value, left, RESOURCE.attributes, pair => {
+          bound(++count)
+          readAttribute(pair, left, shared, wanted)
+        })
       if (field === RESOURCE_LOGS.scopeLogs) scopes.push(value)
     })
     for (const scope of scopes)
@@ -64,12 +68,17 @@ function readRecord(
     if (field === LOG_RECORD.timeUnixNano) time = milliseconds(value)
     else if (field === LOG_RECORD.observedTimeUnixNano) observed = milliseconds(value)
     else if (field === LOG_RECORD.attributes) {
-      if (++count > MOST_ATTRIBUTES)
-        throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
+      bound(++count)
       readAttribute(value, left, attributes, wanted)
     }
   })
   return { at: time || observed || undefined, attributes }
+}
+
+/** Of a record or a resource. */
+function bound(attributes: number): void {
+  if (attributes > MOST_ATTRIBUTES)
+    throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
 }
 
 function readAttribute(

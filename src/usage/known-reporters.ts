@@ -22,6 +22,8 @@ export class KnownReporters implements ChangeSubscriber {
   #reporters: ReadonlyMap<string, LiveReporter> | undefined
   /** Number of times that they were read. */
   #reads = 0
+  /** This process changed one, and could not read it yet. */
+  #isBehind = false
 
   /** `isDeleted`: whether a restored database brought it back. */
   constructor(options: {
@@ -36,7 +38,7 @@ export class KnownReporters implements ChangeSubscriber {
     this.#isDeleted = options.isDeleted
   }
 
-  /** The reporter with this secret; undefined: none. @throws {Unavailable} until they have been read. */
+  /** The reporter with this secret; undefined: none. @throws {Unavailable} until they have been read, also one that is new. */
   authenticate(presented: string): LiveReporter | undefined {
     if (parseCredential(presented)?.prefix !== 'mmr') return undefined
     if (!this.#reporters) throw new Unavailable('The usage reporters are not known yet. Retry.')
@@ -49,6 +51,7 @@ export class KnownReporters implements ChangeSubscriber {
         )
       return reporter
     }
+    if (this.#isBehind) throw new Unavailable('New usage reporters are not known yet. Retry.')
     return undefined
   }
 
@@ -70,10 +73,13 @@ export class KnownReporters implements ChangeSubscriber {
     }
   }
 
-  /** `ChangeSubscriber.forget`: the transaction that counts a report checks its reporter again. */
-  forget(): void {}
+  /** `ChangeSubscriber.forget`. One that was deleted is not trusted: the transaction that counts a report checks its reporter again. */
+  forget(): void {
+    this.#isBehind = true
+  }
 
   #set(reporters: readonly LiveReporter[]): void {
+    this.#isBehind = false
     this.#reporters = new Map(reporters.map(reporter => [reporter.digest, reporter]))
   }
 

@@ -63,8 +63,8 @@ const FUTURE_MS = 300_000
 export const HOUR_MS = 3_600_000
 const LONGEST_ID = 256
 const KEY_ID = /^key_[0-9A-Za-z]{16}$/
-/** More than any request can have. */
-const MOST_TOKENS = 2 ** 40
+/** More tokens, and bytes, than any request can have; so few that no sum of them is too large for its column. */
+const MOST_COUNTED = 2 ** 32
 
 /** Reads a record by the attributes of docs/guides/usage.md. `now` in epoch milliseconds, of the database. */
 export function readUsageRecord(
@@ -147,7 +147,7 @@ function numberOf(attributes: ReportedRecord['attributes'], name: string): numbe
   const value = attributes.get(name)
   const number = typeof value === 'string' && /^\d{1,15}(\.0+)?$/.test(value) ? Number(value) : value
   const isValid = typeof number === 'number' && Number.isInteger(number)
-  return isValid && number >= 0 && number <= MOST_TOKENS ? number : undefined
+  return isValid && number >= 0 && number <= MOST_COUNTED ? number : undefined
 }
 
 /** `aud` of a token: text, a list, or a list as JSON text, as Envoy writes it. */

@@ -31,6 +31,7 @@ export class UsageRecords {
   readonly #policy: CurrentPolicy
   readonly #now: () => number
   readonly outcomes: Record<RecordOutcome, number>
+  #notSummed: Rollup[] = []
 
   /** `database` is a pool of its own, so that reports take no connection of anything else. `now` is database time. */
   constructor(options: { database: Database; policy: CurrentPolicy; now: () => number }) {
@@ -62,12 +63,25 @@ export class UsageRecords {
     return (await this.#database.run(db => pruneUsage(db, { dedupSeconds, retentionDays }))) > 0
   }
 
-  /** Sums one day that no report changes any more, or one month of such days. Returns what; undefined: all are summed. */
+  /**
+   * Sums one day that no report changes any more, or five days or a month of such days. Returns what; undefined: all are summed that
+   * can be. What fails, because it is too large for its time, is tried again after all others.
+   */
   async rollUp(): Promise<Rollup | undefined> {
     const { usageDedupSeconds: dedupSeconds, usageRetentionDays: retentionDays } = this.#policy.policy
-    const next = await this.#database.run(db => nextRollup(db, { dedupSeconds, retentionDays }))
-    if (next) await this.#database.write(trx => rollUp(trx, next))
-    return next
+    const except = this.#notSummed
+    const next = await this.#database.run(db => nextRollup(db, { dedupSeconds, retentionDays, except }))
+    if (!next) {
+      this.#notSummed = []
+      return undefined
+    }
+    try {
+      await this.#database.write(trx => rollUp(trx, next))
+      return next
+    } catch (error) {
+      this.#notSummed.push(next)
+      throw error
+    }
   }
 
   /** Returns what was rejected. */

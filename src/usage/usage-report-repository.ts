@@ -1,10 +1,12 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
-import { type Cover, coverOf } from './usage-cover.ts'
+import { type Cover, coverOf, MIDDLE_HOURS } from './usage-cover.ts'
 import type { UsageQuery, UsageRow } from './usage-report.ts'
-import type { Rollup } from './usage-rollup-repository.ts'
+import { ROLLUP_UNITS, type Rollup } from './usage-rollup-repository.ts'
 
 const COLUMNS = { tenant: 'tenant_id', key: 'key_id', model: 'model', reporter: 'reporter_id' } as const
+type Name = keyof typeof COLUMNS
+const NAMES = Object.keys(COLUMNS) as Name[]
 
 /**
  * At most `limit` sums, after `after`, ordered by start, tenant, key, model and reporter. What is not grouped is ''. One row
@@ -16,37 +18,28 @@ export async function readUsage(
   query: UsageQuery,
   { limit, after }: { limit: number; after: readonly string[] | null },
 ): Promise<UsageRow[]> {
-  const { groups } = query
   const rest = after === null ? query : restOf(query, after)
-  const name = (group: keyof typeof COLUMNS): RawBuilder<string> =>
-    groups.has(group) ? sql`t.${sql.ref(COLUMNS[group])}` : sql`''`
+  const { cover, cuts } = await readCover(trx, rest)
+  const names = NAMES.filter(name => query.groups.has(name))
+  const named = names.map(name => sql`, ${sql.ref(`t.${COLUMNS[name]}`)} AS ${sql.ref(name)}`)
+  const place = sql.join([sql`start`, ...names.map(name => sql`${sql.ref(name)} COLLATE "C"`)])
+  // All sums as one text: it costs more to receive thousands of rows of seven columns than to sum them.
   const { rows } = await sql<Sums>`
-    SELECT start, tenant, key, model, reporter, requests, refused_requests, estimated_requests, adjusted_requests,
-      input_tokens, cached_input_tokens, output_tokens
+    SELECT extract(epoch FROM start)::float8 AS seconds, ${sql.join([...names.map(name => sql.ref(name)), SUMS_AS_TEXT])}
     FROM (
-      SELECT start, ${name('tenant')} AS tenant, ${name('key')} AS key, ${name('model')} AS model,
-        ${name('reporter')} AS reporter, sum(requests) AS requests, sum(refused_requests) AS refused_requests,
-        sum(estimated_requests) AS estimated_requests, sum(adjusted_requests) AS adjusted_requests,
-        sum(input_tokens) AS input_tokens, sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens
-      FROM (${rowsOf(rest, await readCover(trx, rest))}) AS t GROUP BY 1, 2, 3, 4, 5
+      SELECT ${startOf(query, cuts)} AS start${sql.join(named, sql``)}, ${SUMS}
+      FROM (${rowsOf(rest, cover)}) AS t GROUP BY ${sql.join([0, ...names].map((_, index) => sql.lit(index + 1)))}
     ) AS read
-    WHERE (requests <> 0 OR refused_requests <> 0 OR adjusted_requests <> 0) ${
-      after === null
-        ? sql``
-        : sql`AND (start, tenant COLLATE "C", key COLLATE "C", model COLLATE "C", reporter COLLATE "C")
-            > (${after[0] ?? ''}::timestamptz, ${after[1] ?? ''}, ${after[2] ?? ''}, ${after[3] ?? ''}, ${after[4] ?? ''})`
-    }
-    ORDER BY start, tenant COLLATE "C", key COLLATE "C", model COLLATE "C", reporter COLLATE "C" LIMIT ${limit}`.execute(
-    trx,
-  )
+    WHERE (requests <> 0 OR refused_requests <> 0 OR adjusted_requests <> 0)
+      ${after === null ? sql`` : sql`AND (${place}) > (${placeOf(after, names)})`}
+    ORDER BY ${place} LIMIT ${limit}`.execute(trx)
   return rows.map(toRow)
 }
 
 /** What a page after this row needs: the group of time that it was in, and later ones; or its tenant, and later ones. */
 function restOf(query: UsageQuery, [start = '', tenant = '']: readonly string[]): Rest {
-  const isTimed = TIMES.some(each => query.groups.has(each))
   const begun = new Date(start)
-  if (isTimed) return begun > query.from ? { ...query, from: begun } : query
+  if (unitOf(query)) return begun > query.from ? { ...query, from: begun } : query
   return query.groups.has('tenant') ? { ...query, tenantFrom: tenant } : query
 }
 
@@ -54,35 +47,64 @@ interface Rest extends UsageQuery {
   tenantFrom?: string
 }
 
+/** The last row of the page before, as `start` and the names that are grouped. */
+function placeOf(after: readonly string[], names: readonly Name[]): RawBuilder<unknown> {
+  const values = names.map(name => sql`${after[NAMES.indexOf(name) + 1] ?? ''}::text`)
+  return sql.join([sql`${after[0] ?? ''}::timestamptz`, ...values])
+}
+
+const TIMES = ['hour', 'day', 'month'] as const
+const unitOf = ({ groups }: UsageQuery) => TIMES.find(each => groups.has(each))
+
+/** The beginning of the group that `t.at` is in. */
+function startOf(query: UsageQuery, cuts: readonly Date[]): RawBuilder<unknown> {
+  const unit = unitOf(query)
+  if (unit === undefined) return sql`${query.from}::timestamptz`
+  return unit === 'hour'
+    ? sql`date_trunc('hour', t.at)`
+    : sql`(${cuts}::timestamptz[])[width_bucket(t.at, ${cuts}::timestamptz[])]`
+}
+
 /**
- * For the rest of the transaction: a sum is not worth compiling, and its groups fit into memory. Times are cut in the zone of the
+ * For the rest of the transaction: a sum is not worth compiling, its groups fit into memory, and only one from hundreds of thousands of
+ * hours is worth the start of other processes, which take their time from exchanges. Hours are cut in the zone of the
  * transaction, because another one would be looked up by its name for each row.
  */
 const settingsFor = (timeZone: string) =>
-  sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('TimeZone', ${timeZone}, true)`
+  sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('parallel_setup_cost', '100000', true), set_config('TimeZone', ${timeZone}, true)`
 
-/** What is summed in advance in the range, and the times at which other groups begin there. */
-async function readCover(trx: Handle, { groups, from, to, timeZone }: UsageQuery): Promise<Cover> {
-  const unit = TIMES.find(each => groups.has(each))
-  const local = (time: string) => sql`${sql.ref(time)} AT TIME ZONE ${timeZone}::text`
-  const begins =
-    unit === undefined || unit === 'hour'
-      ? sql`SELECT NULL::timestamptz AS begin WHERE false`
-      : sql`SELECT begin AT TIME ZONE ${timeZone}::text AS begin
-          FROM (SELECT min(start) AS first, max(finish) AS last FROM summed) AS whole,
-            generate_series(date_trunc(${sql.lit(unit)}, ${local('first')}), ${local('last')}, ${sql.lit(`1 ${unit}`)}::interval) AS begin`
+/** What is summed in advance in the range, and the times at which groups of days and months begin there. */
+async function readCover(trx: Handle, query: UsageQuery): Promise<{ cover: Cover; cuts: Date[] }> {
+  const { from, to, timeZone } = query
+  const unit = unitOf(query)
   const { rows } = await sql<{ cuts: Date[]; summed: SummedRow[] }>`
-    WITH summed AS (
-      SELECT unit, start, finish FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}
-    )
-    SELECT ${settingsFor(timeZone)}, (SELECT coalesce(array_agg(begin ORDER BY begin), '{}') FROM (${begins}) AS cut) AS cuts,
+    SELECT ${settingsFor(timeZone)},
+      ARRAY(${unit === undefined || unit === 'hour' ? sql`SELECT NULL::timestamptz WHERE false` : cutsOf(unit, query)}) AS cuts,
       (SELECT coalesce(json_agg(json_build_object('unit', unit, 'start', extract(epoch FROM start),
-        'finish', extract(epoch FROM finish)) ORDER BY start), '[]') FROM summed) AS summed`.execute(trx)
+          'finish', extract(epoch FROM finish)) ORDER BY start), '[]')
+        FROM usage_rolled WHERE start >= ${from} AND finish <= ${to} AND ${unit !== 'hour'}) AS summed`.execute(
+    trx,
+  )
   const [{ cuts, summed } = { cuts: [], summed: [] }] = rows
   const rollups = summed.map(({ start, finish, ...each }) => ({
     ...{ ...each, start: new Date(start * 1000), finish: new Date(finish * 1000) },
   }))
-  return coverOf({ from, to }, rollups, cuts)
+  return { cover: coverOf({ from, to }, rollups, cuts), cuts }
+}
+
+/**
+ * The beginnings of all groups in which something was counted, in order. Where clocks are set back at midnight, the day begins with
+ * the first of its two hours of this name.
+ */
+function cutsOf(unit: 'day' | 'month', { from, to, timeZone }: UsageQuery): RawBuilder<unknown> {
+  const local = (time: RawBuilder<unknown>) => sql`(${time} AT TIME ZONE ${timeZone}::text)`
+  const hourBefore = sql`${local(sql`begin`)} - interval '1 hour'`
+  return sql`
+    SELECT CASE WHEN ${local(sql`(${hourBefore})`)} >= begin THEN ${hourBefore} ELSE ${local(sql`begin`)} END AS cut
+    FROM (SELECT greatest(min(hour), ${from}::timestamptz) AS first, least(max(hour), ${to}::timestamptz) AS last
+        FROM usage_totals HAVING min(hour) IS NOT NULL) AS counted,
+      generate_series(date_trunc(${sql.lit(unit)}, ${local(sql`first`)}), ${local(sql`last`)}, ${sql.lit(`1 ${unit}`)}::interval) AS begin
+    ORDER BY cut`
 }
 
 /** In epoch seconds. */
@@ -92,37 +114,27 @@ interface SummedRow {
   finish: number
 }
 
-const TIMES = ['hour', 'day', 'month'] as const
-
-/** The rows of these sums and hours that the query is about, each with the beginning of its group. */
-function rowsOf(query: Rest, { months, days, moved, gaps }: Cover): RawBuilder<unknown> {
-  const { groups, from } = query
+/** The rows of these sums and hours that the query is about, each with a time in its group. */
+function rowsOf(query: Rest, { starts, moved, gaps }: Cover): RawBuilder<unknown> {
   const filters = filtersOf(query)
-  const unit = TIMES.find(each => groups.has(each))
-  const groupOf = (time: RawBuilder<unknown>) =>
-    unit ? sql`date_trunc(${sql.lit(unit)}, ${time})` : sql`${from}::timestamptz`
-  const summed = (of: Rollup['unit'], middle: string, starts: readonly Date[]) =>
-    sql`SELECT ${groupOf(sql`t.start + ${sql.lit(middle)}::interval`)} AS start, ${COUNTED} FROM usage_rollups AS t
-      WHERE t.unit = ${of} AND t.start = ANY (${starts}::timestamptz[]) ${filters}`
   const ofMoved = (columns: RawBuilder<unknown>) =>
     sql`SELECT ${columns} FROM unnest(${moved.map(({ hour }) => hour)}::timestamptz[], ${moved.map(({ middle }) => middle)}::timestamptz[])
         AS moved (hour, middle) JOIN usage_totals AS t USING (hour)
       WHERE t.hour = ANY (${moved.map(({ hour }) => hour)}::timestamptz[]) ${filters}`
   const parts = [
-    ...(months.length > 0 ? [summed('month', '336 hours', months)] : []),
-    ...(days.length > 0 ? [summed('day', '12 hours', days)] : []),
+    ...ROLLUP_UNITS.filter(unit => starts[unit].length > 0).map(
+      unit => sql`SELECT t.start + ${sql.lit(`${MIDDLE_HOURS[unit]} hours`)}::interval AS at, ${COUNTED} FROM usage_rollups AS t
+        WHERE t.unit = ${unit} AND t.start = ANY (${starts[unit]}::timestamptz[]) ${filters}`,
+    ),
     ...gaps.map(
-      ({ begin, finish }) => sql`SELECT ${groupOf(sql`t.hour`)} AS start, ${COUNTED} FROM usage_totals AS t
+      ({ begin, finish }) => sql`SELECT t.hour AS at, ${COUNTED} FROM usage_totals AS t
         WHERE t.hour >= ${begin} AND t.hour < ${finish} ${filters}`,
     ),
     ...(moved.length > 0
-      ? [
-          ofMoved(sql`${groupOf(sql`t.hour`)} AS start, ${COUNTED}`),
-          ofMoved(sql`${groupOf(sql`moved.middle`)} AS start, ${TAKEN}`),
-        ]
+      ? [ofMoved(sql`t.hour AS at, ${COUNTED}`), ofMoved(sql`moved.middle AS at, ${TAKEN}`)]
       : []),
   ]
-  const nothing = sql`SELECT ${from}::timestamptz AS start, ${COUNTED} FROM usage_totals AS t WHERE false`
+  const nothing = sql`SELECT t.hour AS at, ${COUNTED} FROM usage_totals AS t WHERE false`
   return sql.join(parts.length > 0 ? parts : [nothing], sql` UNION ALL `)
 }
 
@@ -130,45 +142,45 @@ function filtersOf(query: Rest): RawBuilder<unknown> {
   const labels = query.label
     ? sql`AND ${'value' in query.label ? sql`t.labels ->> ${query.label.name} = ${query.label.value}` : sql`t.labels ->> ${query.label.name} IS NOT NULL`}`
     : sql``
-  const only = (group: keyof typeof COLUMNS) =>
-    query[group] === undefined ? sql`` : sql`AND t.${sql.ref(COLUMNS[group])} = ANY (${query[group]}::text[])`
+  const only = (name: Name) =>
+    query[name] === undefined ? sql`` : sql`AND t.${sql.ref(COLUMNS[name])} = ANY (${query[name]}::text[])`
   const later =
     query.tenantFrom === undefined ? sql`` : sql`AND t.tenant_id COLLATE "C" >= ${query.tenantFrom}`
-  return sql`${later} ${only('tenant')} ${only('key')} ${only('model')} ${only('reporter')} ${labels}`
+  return sql`${later} ${sql.join(NAMES.map(only), sql` `)} ${labels}`
 }
 
-const NAMES = sql`t.tenant_id, t.key_id, t.model, t.reporter_id`
-const COUNTED = sql`${NAMES}, t.requests, t.refused_requests, t.estimated_requests, t.adjusted_requests, t.input_tokens,
-  t.cached_input_tokens, t.output_tokens`
-const TAKEN = sql`${NAMES}, -t.requests, -t.refused_requests, -t.estimated_requests, -t.adjusted_requests, -t.input_tokens,
-  -t.cached_input_tokens, -t.output_tokens`
+/** In the order in which `toRow` reads them. */
+const COUNTS = [
+  ...['requests', 'refused_requests', 'estimated_requests', 'adjusted_requests'],
+  ...['input_tokens', 'cached_input_tokens', 'output_tokens'],
+]
+const ofCounts = (of: (count: RawBuilder<unknown>) => RawBuilder<unknown>) =>
+  sql.join(COUNTS.map(count => of(sql.ref(count))))
+const ROW_NAMES = sql`t.tenant_id, t.key_id, t.model, t.reporter_id`
+const COUNTED = sql`${ROW_NAMES}, ${ofCounts(count => sql`t.${count}`)}`
+const TAKEN = sql`${ROW_NAMES}, ${ofCounts(count => sql`-t.${count}`)}`
+const SUMS = ofCounts(count => sql`sum(t.${count}) AS ${count}`)
+const SUMS_AS_TEXT = sql`concat_ws(' ', ${ofCounts(count => count)}) AS sums`
 
-interface Sums {
-  start: Date
-  tenant: string
-  key: string
-  model: string
-  reporter: string
-  requests: string
-  refused_requests: string
-  estimated_requests: string
-  adjusted_requests: string
-  input_tokens: string
-  cached_input_tokens: string
-  output_tokens: string
+interface Sums extends Partial<Record<Name, string>> {
+  seconds: number
+  sums: string
 }
 
-const toRow = (row: Sums): UsageRow => ({
-  start: row.start,
-  tenant: row.tenant,
-  key: row.key,
-  model: row.model,
-  reporter: row.reporter,
-  requests: Number(row.requests),
-  refusedRequests: Number(row.refused_requests),
-  estimatedRequests: Number(row.estimated_requests),
-  adjustedRequests: Number(row.adjusted_requests),
-  inputTokens: Number(row.input_tokens),
-  cachedInputTokens: Number(row.cached_input_tokens),
-  outputTokens: Number(row.output_tokens),
-})
+function toRow({ seconds, sums, tenant = '', key = '', model = '', reporter = '' }: Sums): UsageRow {
+  const counts = sums.split(' ')
+  return {
+    start: new Date(seconds * 1000),
+    tenant,
+    key,
+    model,
+    reporter,
+    requests: Number(counts[0]),
+    refusedRequests: Number(counts[1]),
+    estimatedRequests: Number(counts[2]),
+    adjustedRequests: Number(counts[3]),
+    inputTokens: Number(counts[4]),
+    cachedInputTokens: Number(counts[5]),
+    outputTokens: Number(counts[6]),
+  }
+}

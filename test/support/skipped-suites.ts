@@ -5,6 +5,7 @@ import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.t
 import { lacksPython } from '../clients/python.ts'
 import { lacksJava } from '../conformance/java-clients.ts'
 import { lacksHelm } from '../deploy/helm.ts'
+import { noClickHouse } from '../gateway-configs/clickhouse.ts'
 import { noCollector } from '../gateway-configs/collector.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { noKafka } from '../gateway-configs/kafka.ts'
@@ -31,6 +32,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   [() => isAbsent('caddy'), 'what runs behind Caddy', GATEWAYS],
   [() => noCollector, 'usage through a Collector', 'bash scripts/install-otel-collector.sh'],
   [() => noKafka, 'raw usage records in Kafka', 'bash scripts/install-kafka.sh'],
+  [() => noClickHouse, 'raw usage records in ClickHouse', 'bash scripts/install-clickhouse.sh'],
   [lacksPython, 'clients and verifiers in Python', TEST_TOOLS],
   [lacksJava, 'OAuth clients in Java', TEST_TOOLS],
   [lacksLitellmProxy, "the recipe for LiteLLM's proxy", TEST_TOOLS],

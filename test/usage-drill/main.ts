@@ -6,6 +6,7 @@ import { noCollector } from '../gateway-configs/collector.ts'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
 import { isAbsent } from '../gateway-configs/program.ts'
 import bundleSource from '../support/bundled-source.ts'
+import { numbersOf } from '../support/seeded-numbers.ts'
 import { until } from '../support/until.ts'
 import { sendRequests } from './clients.ts'
 import type { Totals } from './recording-engine.ts'
@@ -45,17 +46,6 @@ const checks = new Checks()
 const environment = new Environment({ full: false })
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void environment.close().then(() => process.exit(1)))
-
-/** The same numbers for the same seed. (Mulberry32.) */
-function numbersOf(start: number): () => number {
-  let state = start
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 
 try {
   const setting = await startSetting(environment)

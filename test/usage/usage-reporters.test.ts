@@ -1,4 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { KeyDigests } from '../../src/api-keys/key-digest.ts'
+import { Database } from '../../src/database/database.ts'
+import { Unavailable } from '../../src/errors.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { Secret } from '../../src/system/secret.ts'
+import { KnownReporters } from '../../src/usage/known-reporters.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 let mintmark: TestService
@@ -52,4 +60,25 @@ describe('Usage reporters', () => {
   ])('need audiences: %s is invalid', async (_, body) => {
     expect((await admin('POST', '/usage-reporters', body)).status).toBe(400)
   })
+})
+
+it('A secret that this process issued and could not read yet is 503, and not called wrong', async () => {
+  const url = mintmark.database.applicationUrl
+  const database = new Database({ url: () => url, maxConnections: 1, logger: createLogger('silent') })
+  const digests = new KeyDigests([{ id: 'p1', key: new Secret(Buffer.alloc(32)) }])
+  const known = new KnownReporters({
+    database,
+    digests,
+    logger: createLogger('silent'),
+    isDeleted: () => false,
+  })
+  ;(await known.load())()
+  const secret = formatCredential('mmr', 'a'.repeat(16), systemRandom)
+  expect(known.authenticate(secret)).toBeUndefined()
+  known.forget()
+  expect(() => known.authenticate(secret)).toThrow(Unavailable)
+  expect(known.authenticate('another text')).toBeUndefined()
+  ;(await database.run(trx => known.read(trx)))()
+  expect(known.authenticate(secret)).toBeUndefined()
+  await database.close()
 })

@@ -6,7 +6,7 @@ export interface UsageSchema {
   usage_records: UsageRecordTable
   usage_totals: UsageTotalTable
   usage_rollups: UsageRollupTable
-  usage_rolled: { unit: 'day' | 'month'; start: Date; finish: Date }
+  usage_rolled: { unit: 'day' | 'five_days' | 'month'; start: Date; finish: Date }
   usage_ledger: { singleton: Generated<boolean>; open_from: Date }
 }
 
@@ -56,7 +56,7 @@ interface UsageTotalTable {
 }
 
 interface UsageRollupTable {
-  unit: 'day' | 'month'
+  unit: 'day' | 'five_days' | 'month'
   start: Date
   tenant_id: string
   key_id: string
