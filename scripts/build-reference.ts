@@ -79,7 +79,10 @@ const page = `<!doctype html>
 <noscript>This page needs JavaScript. <a href="/admin/openapi.json">openapi.json</a> describes the admin API for programs.</noscript>
 <script type="module" src="${SCRIPT}"></script>
 `
-const style = 'body { margin: 0; }\n'
+// Redoc breaks the names in the first column of a table anywhere, such as `operat` and `or`.
+const style = `body { margin: 0; }
+td:first-child code { overflow-wrap: normal; white-space: nowrap; word-break: normal; }
+`
 const LOGO = /https:\/\/cdn\.redoc\.ly\/redoc\/[\w-]+\.svg/g
 const NAME =
   '<svg xmlns="http://www.w3.org/2000/svg" width="38" height="14"><text y="11" font-family="sans-serif" font-size="11" fill="gray">Redoc</text></svg>'

@@ -71,7 +71,7 @@ const HEADERS: Record<string, object> = {
   },
   'X-Mintmark-Reason': {
     description:
-      'Reason for the log of the gateway, at `/check` only: the `code`, or with `MINTMARK_GATEWAY_REASON=exact` the exact reason, which the gateway keeps from its client.',
+      'Reason for the log of the gateway, at `/check` only: the `code`, or with `MINTMARK_GATEWAY_REASON=exact` the exact reason. The gateway must remove this header from the response to its client.',
     required: false,
     schema: text,
   },

@@ -104,7 +104,7 @@ const HEADERS = {
   LastModified: {
     name: 'Last-Modified',
     description:
-      'When the set of keys was last changed. An answer with an earlier time than another one is from a replica that lags behind.',
+      'Time of the last change of the set of keys. A response with an earlier time than another response is from a replica that has not seen the last change.',
     schema: text,
   },
   RetryAfter: {
