@@ -83,8 +83,8 @@ const page = `<!doctype html>
 // have a contrast of 2.6 and 1.6 to 1; these have more than 4.5.
 const style = `body { margin: 0; }
 td:first-child code { overflow-wrap: normal; white-space: nowrap; word-break: normal; }
-html:not(.dark) .tag-http.tag-get > * { color: #116329; }
-html:not(.dark) .tag-http.tag-patch > * { color: #7d4e00; }
+html:not(.dark) .tag-get.tag-get, html:not(.dark) .tag-get.tag-get * { color: #116329; }
+html:not(.dark) .tag-patch.tag-patch, html:not(.dark) .tag-patch.tag-patch * { color: #7d4e00; }
 `
 const LOGO = /https:\/\/cdn\.redoc\.ly\/redoc\/[\w-]+\.svg/g
 const NAME =

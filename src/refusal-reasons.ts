@@ -96,7 +96,8 @@ const BY_SUBJECT = {
     assertion_unknown_issuer: 'No identity provider has this issuer. Create one: mintmark identity create.',
     assertion_audience:
       'The audience is not one of the identity provider. Request the assertion for that one.',
-    assertion_subject: 'The subject does not have the form that this kind of provider requires. Check its issuer.',
+    assertion_subject:
+      'The subject does not have the form that this kind of provider requires. Check its issuer.',
     no_credential_matches: 'No credential of a key matches the subject and claims. Add or widen one.',
     credentials_of_two_tenants_match:
       'Credentials of two tenants match, so neither counts. Narrow one of them.',

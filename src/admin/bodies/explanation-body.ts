@@ -45,7 +45,9 @@ const token = z.strictObject({
 const revocation = z.strictObject({
   claim: z
     .enum(DENIED_CLAIMS)
-    .describe('`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.'),
+    .describe(
+      '`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.',
+    ),
   value: z.string().describe('Value of the claim that the deny list names.'),
   ends_at: instant.describe('When no token has this value any more.'),
 })
@@ -85,7 +87,9 @@ export const explanationBody = z
     accepted: z
       .boolean()
       .nullable()
-      .describe('Whether an exchange and the check would accept it now; null: not known, because an id was given.'),
+      .describe(
+        'Whether an exchange and the check would accept it now; null: not known, because an id was given.',
+      ),
     reason: reason.nullable().describe('Code of the reason why not; null: there is none.'),
     decided_by: decidedBy.nullable().describe('What decided; null: there is no reason.'),
     text: text.nullable().describe('What was wrong, then the cure; null: there is no reason.'),
