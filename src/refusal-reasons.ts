@@ -50,7 +50,7 @@ const BY_SUBJECT = {
     token_malformed: 'The token cannot be read. Check that it is complete.',
     token_too_long: 'The token is longer than any token of Mintmark. Send a token of this installation.',
     token_type: 'The token is not an access token (typ at+jwt). Exchange the API key for one.',
-    token_alg: 'The algorithm of the token is of no published key. Send a token of this installation.',
+    token_alg: 'No published key has the algorithm of the token. Send a token of this installation.',
     token_unknown_key:
       'No published key has the kid of the token: another installation, a revoked signing key, or an old JWKS at the gateway. Run mintmark doctor.',
     token_signature:
@@ -96,7 +96,8 @@ const BY_SUBJECT = {
     assertion_unknown_issuer: 'No identity provider has this issuer. Create one: mintmark identity create.',
     assertion_audience:
       'The audience is not one of the identity provider. Request the assertion for that one.',
-    assertion_subject: 'The subject has a form that this kind of provider does not have. Check its issuer.',
+    assertion_subject:
+      'The subject does not have the form that this kind of provider requires. Check its issuer.',
     no_credential_matches: 'No credential of a key matches the subject and claims. Add or widen one.',
     credentials_of_two_tenants_match:
       'Credentials of two tenants match, so neither counts. Narrow one of them.',

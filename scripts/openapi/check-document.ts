@@ -71,7 +71,7 @@ const HEADERS: Record<string, object> = {
   },
   'X-Mintmark-Reason': {
     description:
-      'Reason for the log of the gateway, at `/check` only: the `code`, or with `MINTMARK_GATEWAY_REASON=exact` the exact reason, which the gateway keeps from its client.',
+      'Reason for the log of the gateway, at `/check` only: the `code`, or with `MINTMARK_GATEWAY_REASON=exact` the exact reason. The gateway must remove this header from the response to its client.',
     required: false,
     schema: text,
   },
@@ -153,7 +153,7 @@ const SCHEMAS = {
     type: 'object',
     required: ['type', 'error'],
     properties: {
-      type: { const: 'error', description: 'As the Anthropic API has it.' },
+      type: { type: 'string', const: 'error', description: 'As the Anthropic API has it.' },
       error: {
         type: 'object',
         description: 'The error.',
@@ -161,11 +161,17 @@ const SCHEMAS = {
         properties: {
           message: string('What is wrong and what to do, for people. The text may change.'),
           type: {
+            type: 'string',
             enum: ['authentication_error', 'permission_error', 'server_error'],
             description: 'Class of the error. Each HTTP status has one class.',
           },
-          code: { enum: DENIAL_CODES, description: 'Machine-readable error code. It is stable.' },
+          code: {
+            type: 'string',
+            enum: DENIAL_CODES,
+            description: 'Machine-readable error code. It is stable.',
+          },
           param: {
+            type: ['string', 'null'],
             enum: ['model', null],
             description:
               'Parameter of the request that is invalid; null if the error is not about a parameter.',
@@ -179,16 +185,16 @@ const SCHEMAS = {
     type: 'object',
     required: ['type', 'error'],
     properties: {
-      type: { const: 'error', description: 'Always `error`.' },
+      type: { type: 'string', const: 'error', description: 'Always `error`.' },
       error: {
         description: 'What is wrong.',
         type: 'object',
         required: ['message', 'type', 'code', 'param'],
         properties: {
           message: string('Explanation for people.'),
-          type: { const: 'not_found_error', description: 'As the Anthropic API has it.' },
-          code: { const: 'model_not_found', description: 'Reason, for programs.' },
-          param: { const: 'model', description: 'Always `model`.' },
+          type: { type: 'string', const: 'not_found_error', description: 'As the Anthropic API has it.' },
+          code: { type: 'string', const: 'model_not_found', description: 'Reason, for programs.' },
+          param: { type: 'string', const: 'model', description: 'Always `model`.' },
         },
       },
     },
@@ -198,13 +204,13 @@ const SCHEMAS = {
     type: 'object',
     required: ['object', 'data', 'has_more'],
     properties: {
-      object: { const: 'list', description: 'Always `list`.' },
+      object: { type: 'string', const: 'list', description: 'Always `list`.' },
       data: {
         type: 'array',
         description: 'Base models and LoRA adapters that the credential may use.',
         items: ref('schemas', 'ListedModel'),
       },
-      has_more: { const: false, description: 'Always false: there is one page.' },
+      has_more: { type: 'boolean', const: false, description: 'Always false: there is one page.' },
     },
   },
   ListedModel: {
@@ -224,7 +230,7 @@ const SCHEMAS = {
     ],
     properties: {
       id: string('Name, for `model` in a request.'),
-      object: { const: 'model', description: 'Always `model`.' },
+      object: { type: 'string', const: 'model', description: 'Always `model`.' },
       created: { type: 'integer', description: 'Time of this response, in seconds since 1970.' },
       owned_by: string('`mintmark` for a base model, the id of the tenant for an adapter.'),
       root: string('The same as `id`. (vLLM has the path of the model here.)'),
@@ -236,7 +242,7 @@ const SCHEMAS = {
         type: ['integer', 'null'],
         description: 'Longest prompt and completion together, in tokens; null if it is not registered.',
       },
-      type: { const: 'model', description: 'Always `model`, as the Anthropic API has it.' },
+      type: { type: 'string', const: 'model', description: 'Always `model`, as the Anthropic API has it.' },
       created_at: string('Always the epoch: the date of the model is unknown.'),
       display_name: string('The same as `id`.'),
     },

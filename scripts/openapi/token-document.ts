@@ -81,7 +81,7 @@ const HEADERS = {
     name: 'Cache-Control',
     description: 'Always `no-store`: the response must not be cached.',
     required: true,
-    schema: { const: 'no-store' },
+    schema: { type: 'string', const: 'no-store' },
   },
   Public: {
     name: 'Cache-Control',
@@ -93,7 +93,7 @@ const HEADERS = {
     name: 'Access-Control-Allow-Origin',
     description: 'Always `*`: pages of any origin may read the document.',
     required: true,
-    schema: { const: '*' },
+    schema: { type: 'string', const: '*' },
   },
   ETag: {
     name: 'ETag',
@@ -104,7 +104,7 @@ const HEADERS = {
   LastModified: {
     name: 'Last-Modified',
     description:
-      'When the set of keys was last changed. An answer with an earlier time than another one is from a replica that lags behind.',
+      'Time of the last change of the set of keys. A response with an earlier time than another response is from a replica that has not seen the last change.',
     schema: text,
   },
   RetryAfter: {
@@ -198,6 +198,7 @@ const SCHEMAS = {
     required: ['grant_type'],
     properties: {
       grant_type: {
+        type: 'string',
         enum: GRANT_TYPES,
         description:
           '`client_credentials` for an API key or a client assertion; the others for a token of an identity provider (RFC 8693, RFC 7523).',
@@ -229,7 +230,7 @@ const SCHEMAS = {
     type: 'object',
     required: ['grant_type', 'assertion'],
     properties: {
-      grant_type: { const: JWT_BEARER, description: 'Always the grant of RFC 7523.' },
+      grant_type: { type: 'string', const: JWT_BEARER, description: 'Always the grant of RFC 7523.' },
       assertion: string('The token of the identity provider.'),
       federation_rule_id: string('Id of the credential (`crd_…`).'),
       service_account_id: string('Id of the API key (`key_…`).'),
@@ -244,7 +245,7 @@ const SCHEMAS = {
       access_token: string('The token: a JWT of type `at+jwt` (RFC 9068).', {
         pattern: '^[\\w-]+\\.[\\w-]+\\.[\\w-]+$',
       }),
-      token_type: { const: 'Bearer', description: 'Always `Bearer`.' },
+      token_type: { type: 'string', const: 'Bearer', description: 'Always `Bearer`.' },
       expires_in: integer('Lifetime in seconds.'),
       scope: string('Granted scopes, separated by spaces.'),
       issued_token_type: string('With token exchange: `urn:ietf:params:oauth:token-type:access_token`.'),
@@ -282,7 +283,7 @@ const SCHEMAS = {
         type: 'boolean',
         description: 'Whether the token is good at this moment, for an audience of the caller.',
       },
-      token_type: { const: 'Bearer', description: 'Always `Bearer`.' },
+      token_type: { type: 'string', const: 'Bearer', description: 'Always `Bearer`.' },
       ...Object.fromEntries(Object.entries(CLAIMS).map(([name, description]) => [name, { description }])),
     },
   },
@@ -308,7 +309,7 @@ const SCHEMAS = {
       kty: string('Key type.'),
       kid: string('Key id, as in the header of a token: the RFC 7638 SHA-256 thumbprint.'),
       alg: string('Signing algorithm.'),
-      use: { const: 'sig', description: 'Always `sig`.' },
+      use: { type: 'string', const: 'sig', description: 'Always `sig`.' },
       crv: string('Curve of an EC or OKP key.'),
       x: string('X coordinate of an EC key, or public part of an OKP key.'),
       y: string('Y coordinate of an EC key.'),
@@ -344,7 +345,7 @@ const SCHEMAS = {
 const EXCHANGED = {
   access_token: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJrZXlfN0hxMmtkOVh3UDNtWnQ1QiJ9.c2ln',
   token_type: 'Bearer',
-  expires_in: 900,
+  expires_in: 300,
   scope: 'inference',
 }
 

@@ -32,7 +32,7 @@ const rotation = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'The previous secret stays valid until the new one is confirmed or exchanged; `overlap_seconds` begins then. Otherwise the new secret is revoked after this time. null: `overlap_seconds` begins now.',
+      'Time within which the new secret must be confirmed or exchanged: `overlap_seconds` of the previous secret begins then. After this time the new secret is revoked, and the previous one stays valid. null: `overlap_seconds` begins now.',
     ),
 })
 

@@ -45,14 +45,16 @@ const token = z.strictObject({
 const revocation = z.strictObject({
   claim: z
     .enum(DENIED_CLAIMS)
-    .describe('`jti`: this token alone. Otherwise all tokens of the key or the tenant up to then.'),
+    .describe(
+      '`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.',
+    ),
   value: z.string().describe('Value of the claim that the deny list names.'),
   ends_at: instant.describe('When no token has this value any more.'),
 })
 
 const gateway = z.strictObject({
   contract_number: count.describe(
-    'Number of the contract with gateway files, which have it in their first lines.',
+    'Number of the contract between Mintmark and gateway files. A gateway file has it in its first lines.',
   ),
   audience: z.string().describe('Audience that was asked for.'),
   scope: z.string().describe('Scope that gateways require.'),
@@ -85,7 +87,9 @@ export const explanationBody = z
     accepted: z
       .boolean()
       .nullable()
-      .describe('Whether an exchange and the check would accept it now; null: that is not known of an id.'),
+      .describe(
+        'Whether an exchange and the check would accept it now; null: not known, because an id was given.',
+      ),
     reason: reason.nullable().describe('Code of the reason why not; null: there is none.'),
     decided_by: decidedBy.nullable().describe('What decided; null: there is no reason.'),
     text: text.nullable().describe('What was wrong, then the cure; null: there is no reason.'),

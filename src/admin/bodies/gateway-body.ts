@@ -94,6 +94,8 @@ export const enforcementBody = z
     instances: count.describe(
       'Number of its connected processes; 0 for a registered gateway that is not connected.',
     ),
-    enforcing: count.describe('Number of those that have acknowledged a list with this revocation.'),
+    enforcing: count.describe(
+      'Number of connected processes that have acknowledged a list with this revocation.',
+    ),
   })
   .meta({ id: 'Enforcement', description: 'How many processes of a gateway reject the revoked tokens.' })

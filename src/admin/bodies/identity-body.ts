@@ -56,7 +56,9 @@ export const providerBody = z
     ca_pem: z.string().nullable().describe('Certificates of authorities, as PEM; null: those of the system.'),
     allow_addresses: z
       .array(z.string())
-      .describe('Networks with a port that keys may be fetched from although they are not public.'),
+      .describe(
+        'Networks, each with a port, from which keys may be fetched although their addresses are not public.',
+      ),
     has_fetch_token: z.boolean().describe('Whether a bearer token for fetching the keys is set.'),
     in_cluster: z.boolean().describe('Whether the keys are those of the cluster that Mintmark runs in.'),
     jwks_max_stale_seconds: z.int().describe('How long fetched keys are used while fetches fail.'),

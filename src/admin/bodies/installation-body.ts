@@ -67,7 +67,7 @@ const peppersInUse = z
   .meta({
     id: 'PepperUse',
     description:
-      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. Each moves when it is used.',
+      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. A record changes to the current pepper when it is used.',
   })
 
 const replica = z

@@ -47,7 +47,7 @@ export const providerSettings = {
     .max(16, 'must have at most 16 entries')
     .default([])
     .describe(
-      'Networks with a port that keys may be fetched from although they are not public, such as `10.0.0.0/8:443`.',
+      'Networks, each with a port, from which keys may be fetched although their addresses are not public, such as `10.0.0.0/8:443`.',
     ),
   fetch_token: z
     .string('must be text')

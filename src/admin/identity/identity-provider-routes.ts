@@ -103,7 +103,7 @@ export function identityProviderRoutes(
       operation: 'createIdentityProvider',
       summary: 'Create an identity provider',
       details:
-        'Without `jwks` the keys are fetched in the background. A provider is chosen by the issuer and the audience of an assertion, so providers of the same issuer need disjoint audiences. A key that two providers have stops both.',
+        'Without `jwks` the keys are fetched in the background. Mintmark finds the provider of an assertion by its issuer and audience, so providers of the same issuer need disjoint audiences. If two providers have the same key, both are stopped.',
       answers: { 201: providerBody },
       conflicts: ['identity_provider_exists', 'too_many_identity_providers'],
       example: {

@@ -58,7 +58,7 @@ const SENT = {
   },
   'Mintmark-Set': {
     description:
-      'The set that the change is made for, `/`, and the percent-encoded name of the object in the set. What the request creates belongs to the set; what it changes must belong to it, otherwise the response is 409. Requires `sets:write`.',
+      '`<set>/<name>`: the set that the change is made for, and the name of the object in the set, percent-encoded. An object that the request creates belongs to the set. An object that it changes must belong to the set already, otherwise the response is 409. Requires `sets:write`.',
     schema: { type: 'string', pattern: '^[a-z0-9-]{1,63}/[\\x21-\\x2e\\x30-\\x7e]+$' },
   },
 }

@@ -99,7 +99,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'closeUsageMonth',
       summary: 'Close a month',
       details:
-        'The totals of this month and of all before it never change again: what is reported later is booked in the hour in which it arrives, as `adjusted_requests`. A month closes by itself once its records are too old to be reported. Idempotent.',
+        'The totals of this month and of all before it never change again. A record that arrives later is counted in the hour of its arrival, where `adjusted_requests` counts it too. A month closes by itself once its records are too old to be reported. Idempotent.',
       answers: { 200: closedMonthBody },
       conflicts: ['month_not_over'],
       example: { body: { month: '2026-10' } },
@@ -116,7 +116,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Takes back what a deleted reporter sent from a time on, for example after its secret was stolen. Hours within `usage_dedup_seconds` keep what the reporter sent before that time. Older hours after it lose everything from this reporter. What is in closed months is taken from the current hour. Idempotent.',
+        'Takes back what a deleted reporter sent since a time, for example since its secret was stolen. In the last `usage_dedup_seconds`, only the records that arrived since then are taken back; in older hours after that time, all records of this reporter. What is taken back from a closed month is subtracted from the current hour. Idempotent.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },
