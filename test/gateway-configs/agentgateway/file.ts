@@ -24,6 +24,7 @@ interface Route {
       conditional: { condition?: string; status: number; body?: string; bodyExpression?: string }[]
     }
     remoteRateLimit?: {
+      domain: string
       descriptors: { entries: { key: string; value: string }[]; limitOverride: string; type: string }[]
     }
   }
