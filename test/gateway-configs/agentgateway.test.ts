@@ -228,7 +228,7 @@ describe('the rule of agentgateway', () => {
     expect(admits(body)).toBe(false)
   })
 
-  /** Bodies that other gateways take: the rule cannot tell where in the body a name is. */
+  /** Bodies that other gateways take: the rule does not see where in the body a name is. */
   const REJECTED_HERE = ['the name of an image elsewhere', 'a uuid of something else']
 
   it.each(EMBEDDING_BODIES)('takes %s, or is known to be stricter', (what, body) => {

@@ -28,7 +28,7 @@ export class Page {
     const earlier: FoundAt[] = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []
     const here = new Set(this.#found.map(({ at }) => at))
     this.#found.push(...earlier.filter(({ at }) => !here.has(at)))
-    // Without what was asked, which has credentials.
+    // Without the questions, which contain credentials.
     writeFileSync(
       file,
       JSON.stringify(this.#found, (name, value) => (name === 'question' ? undefined : value)),
