@@ -3,7 +3,16 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { CLAIM_HEADERS, CONTRACT_NUMBER, MODEL_HEADER, MODEL_ROUTES } from '../../src/gateway/headers.ts'
+import { deployFiles } from '../../deploy/generate/deploy-files.ts'
+import {
+  CLAIM_HEADERS,
+  CONTRACT_NUMBER,
+  MODEL_HEADER,
+  MODEL_ROUTES,
+  openRoutes,
+  ROUTE_GROUPS,
+  withoutForms,
+} from '../../src/gateway/headers.ts'
 import { REFUSED_WITHOUT_REWRITE } from '../../src/gateway/refused-fields.ts'
 import type { TestService } from '../support/test-service.ts'
 import { type Context, evaluate, holds } from './agentgateway/cel.ts'
@@ -127,7 +136,18 @@ describe.each(FILES)('deploy/agentgateway/%s', name => {
   })
 
   it('has a rule, and only one, on each route to the engine, and opens no other route', () => {
-    const opened = routesOf(file(name)).all.flatMap(route =>
+    expect(openedBy(file(name))).toEqual(MODEL_ROUTES.map(({ path }) => ['POST', path, 1]).toSorted())
+  })
+
+  it('opens other groups of routes, and is accepted then too, without those of forms', () => {
+    const made = parse(deployFiles(ROUTE_GROUPS)[`deploy/agentgateway/${name}`] ?? '')
+    const { MODEL_ROUTES: all } = withoutForms(openRoutes(ROUTE_GROUPS))
+    expect(openedBy(made)).toEqual(all.map(({ path }) => ['POST', path, 1]).toSorted())
+    expect(validate(made), JSON.stringify(validate.errors)).toBe(true)
+  })
+
+  function openedBy(opening: File) {
+    const opened = routesOf(opening).all.flatMap(route =>
       route.backends
         ? route.matches.map(({ method, path }) => [
             method,
@@ -136,8 +156,8 @@ describe.each(FILES)('deploy/agentgateway/%s', name => {
           ])
         : [],
     )
-    expect(opened.toSorted()).toEqual(MODEL_ROUTES.map(({ path }) => ['POST', path, 1]).toSorted())
-  })
+    return opened.toSorted()
+  }
 })
 
 describe('the rule of agentgateway', () => {
