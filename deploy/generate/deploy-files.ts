@@ -1,4 +1,5 @@
 import { CONTRACT_NUMBER, openRoutes, type RouteGroup, withoutForms } from '../../src/gateway/headers.ts'
+import { agentgatewayFiles } from './agentgateway/agentgateway.ts'
 import { caddyFiles } from './caddy/caddy.ts'
 import { envoyFiles } from './envoy/envoy.ts'
 import type { WithoutList } from './envoy/revocations.ts'
@@ -29,6 +30,7 @@ export function deployFiles(
     ...nginxFiles(json, usage !== undefined),
     ...haproxyFiles(json, usage !== undefined),
     ...caddyFiles(json),
+    ...agentgatewayFiles(json),
   }
   const files = Object.entries(gateways).map(([path, text]) => [path, numbered(path, text)])
   return { ...Object.fromEntries(files), ...helmFiles() }

@@ -166,6 +166,9 @@ const ROWS: readonly Row[] = [
   },
 ]
 
+/** The rows of the table in each guide. */
+export const GUARANTEES: readonly string[] = ROWS.map(({ guarantee }) => guarantee)
+
 /** Titles of the tests that the tables name. */
 export const NAMED_TESTS: readonly string[] = [
   ...new Set(ROWS.flatMap(({ test, otherwise }) => [test, ...(otherwise ? titlesOf(otherwise) : [])])),

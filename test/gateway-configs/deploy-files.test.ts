@@ -13,6 +13,7 @@ it.each(Object.keys(generated))('%s is the output of deploy/generate/ (npm run g
 })
 
 it.each([
+  'deploy/agentgateway',
   'deploy/envoy',
   'deploy/envoy-gateway',
   'deploy/istio',

@@ -9,10 +9,10 @@ import { SALTS } from './entitlement-cases.ts'
 const MODEL = '"model":"acme-sql"'
 const VALUES = ['"x"', 'null', '7', '{"remote_host":"10.0.0.9"}', '[1]']
 /** The first letter of the name as an escape. */
-const escaped = (name: string) => `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`
+export const escaped = (name: string) => `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`
 
 /** Ways to write a field of the top level that Python's json.loads reads. */
-const SPELLINGS: [how: string, body: (name: string) => string][] = [
+export const SPELLINGS: [how: string, body: (name: string) => string][] = [
   ...VALUES.map((value): [string, (name: string) => string] => [
     `as ${value}`,
     name => `{${MODEL},"${name}":${value}}`,
@@ -26,7 +26,7 @@ const SPELLINGS: [how: string, body: (name: string) => string][] = [
 ]
 
 /** A name of the list that concerns no engine here. */
-const ELSEWHERE: [where: string, body: (name: string) => string][] = [
+export const ELSEWHERE: [where: string, body: (name: string) => string][] = [
   ['in an object', name => `{${MODEL},"metadata":{"${name}":"x"}}`],
   [
     'in the arguments of a tool',

@@ -1,5 +1,6 @@
 import { Checks } from '../engine/checks.ts'
 import { Environment } from '../faults/environment/environment.ts'
+import { checkAgentgateway } from './agentgateway.ts'
 import { checkChanges } from './changes.ts'
 import { printCosts } from './costs.ts'
 import { checkDashboard } from './dashboard.ts'
@@ -57,6 +58,7 @@ try {
     'envoy-gateway': async () => {
       gateways.push(await checkEnvoyGateway(checks, setting, environment))
     },
+    agentgateway: () => checkAgentgateway(checks, setting),
     'older-envoys': () => checkOlderEnvoys(checks, setting),
     outages: () => checkOutages(checks, setting),
     // Stops Mintmark, so it is the last. At the gateways of the parts before it.

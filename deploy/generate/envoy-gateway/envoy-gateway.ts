@@ -16,6 +16,7 @@ import { IS_REFUSED, loggedFields } from '../envoy-parts/refusal-log.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
+import { PAGE_HEADERS } from '../page-headers.ts'
 import { render } from '../template.ts'
 import { type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
 
@@ -30,15 +31,6 @@ const match = (path: string, headers: [name: string, pattern: string][], method 
 }
 /** The list of models, and below it each by its name. */
 const BELOW = 'PathPrefix'
-
-/** Headers that pages send: those of OpenAI's and Anthropic's clients for browsers. */
-const STAINLESS = 'Arch Helper-Method Lang OS Package-Version Retry-Count Runtime Runtime-Version Timeout'
-const PAGE_HEADERS = [
-  ...['Authorization', 'Content-Type', 'X-Api-Key', 'Api-Key', 'X-Request-Id'],
-  ...['OpenAI-Beta', 'OpenAI-Organization', 'OpenAI-Project'],
-  ...['Anthropic-Beta', 'Anthropic-Dangerous-Direct-Browser-Access', 'Anthropic-Version'],
-  ...STAINLESS.split(' ').map(name => `X-Stainless-${name}`),
-]
 
 const PREFLIGHT: [string, string][] = [
   ['origin', '.+'],

@@ -7,7 +7,7 @@ import { askAll, CLIENTS, type Client, type Result } from './clients.ts'
 import { startCountingProxy } from './counting-proxy.ts'
 import { type Found, Page } from './page.ts'
 import { type Setting, SUBJECTS, startSetting } from './setting.ts'
-import { type Outcome, type Phase, type Situation, situationsOf } from './situations.ts'
+import { type Outcome, PHASES, type Phase, type Situation, situationsOf } from './situations.ts'
 
 /**
  * matrix/ asks every gateway of deploy/ with unmodified clients (OpenAI's and Anthropic's for Python and JavaScript, LangChain, curl), with a
@@ -17,16 +17,11 @@ import { type Outcome, type Phase, type Situation, situationsOf } from './situat
  *   npm run clients
  *   npm run clients -- nginx caddy   some gateways
  *   npm run clients -- --write       also writes the tables of docs/client-errors.md
+ *   npm run clients -- nginx --results=FILE   keeps the results in this file, with those of earlier runs at other gateways
  *
- * Without names and without --write the tables of the page must be those of this run. Ends with "N passed, N failed".
+ * With the results of all gateways, of this run or of the file, the tables of the page must be those of these results, without
+ * --write. Ends with "N passed, N failed".
  */
-const PHASES: readonly Phase[] = [
-  'all run',
-  'bodies are long',
-  'the engine is stopped',
-  'Mintmark hangs',
-  'Mintmark is stopped',
-]
 /** No gateway waits longer for Mintmark than five seconds. More is for a busy machine. */
 const BOUND_MS = 10_000
 /** Of each kind of client: most of them wait between two attempts. */
@@ -71,7 +66,9 @@ function classes(tooLong: string): Record<Outcome, string | null> {
 
 const args = process.argv.slice(2)
 const write = args.includes('--write')
-const names = args.filter(arg => arg !== '--write')
+const RESULTS = '--results='
+const results = args.find(arg => arg.startsWith(RESULTS))?.slice(RESULTS.length)
+const names = args.filter(arg => arg !== '--write' && !arg.startsWith(RESULTS))
 const unknown = names.filter(name => !SUBJECTS.some(subject => subject.name === name))
 if (unknown.length > 0)
   throw new Error(`unknown: ${unknown.join(', ')}; known: ${SUBJECTS.map(({ name }) => name).join(', ')}`)
@@ -96,8 +93,13 @@ try {
   await environment.close()
 }
 page.print(subjects.map(({ name }) => name))
+if (results)
+  page.keepIn(
+    results,
+    SUBJECTS.map(({ name }) => name),
+  )
 if (write) page.write()
-else if (subjects.length === SUBJECTS.length)
+else if (page.gateways().size === SUBJECTS.length)
   await checks.equal('docs/client-errors.md has the tables of this run', true, () => page.isWritten())
 checks.end()
 

@@ -1,7 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { CLIENTS, type Client, type Result } from './clients.ts'
 import type { Attempt } from './counting-proxy.ts'
-import type { Situation } from './situations.ts'
+import { PHASES, type Situation } from './situations.ts'
 
 /** What one client got. */
 export interface Found {
@@ -21,6 +21,33 @@ export class Page {
   /** `at`: the gateway. */
   add(at: string, { client, situation, result, attempts }: Found): void {
     this.#found.push({ client, situation, result, attempts, at })
+  }
+
+  /** Adds the results of earlier runs at other gateways, which this file has, and keeps those of this run there too. */
+  keepIn(file: string, order: readonly string[]): void {
+    const earlier: FoundAt[] = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []
+    const here = new Set(this.#found.map(({ at }) => at))
+    this.#found.push(...earlier.filter(({ at }) => !here.has(at)))
+    // Without the questions, which contain credentials.
+    writeFileSync(
+      file,
+      JSON.stringify(this.#found, (name, value) => (name === 'question' ? undefined : value)),
+    )
+    // The order of a run of all: by the phase, then by the gateway.
+    const phases = [...new Set(this.#found.map(({ situation }) => situation.phase))].toSorted(
+      (one, other) => PHASES.indexOf(one) - PHASES.indexOf(other),
+    )
+    const inOrder = phases.flatMap(phase =>
+      order.flatMap(gateway =>
+        this.#found.filter(({ at, situation }) => at === gateway && situation.phase === phase),
+      ),
+    )
+    this.#found.splice(0, this.#found.length, ...inOrder)
+  }
+
+  /** The gateways that have results. */
+  gateways(): Set<string> {
+    return new Set(this.#found.map(({ at }) => at))
   }
 
   /** Of each gateway: what the clients raised, and the statuses of their requests. */

@@ -3,13 +3,15 @@ import { systemRandom } from '../../../src/system/random.ts'
 import { questionFor } from '../talking-engine.ts'
 import { FOREIGN_MODEL, type Kind, MODEL, type Setting, type Subject } from './setting.ts'
 
-/** What does not run while clients ask. */
-export type Phase =
-  | 'all run'
-  | 'bodies are long'
-  | 'the engine is stopped'
-  | 'Mintmark hangs'
-  | 'Mintmark is stopped'
+/** What does not run while clients ask, one after another. */
+export const PHASES = [
+  'all run',
+  'bodies are long',
+  'the engine is stopped',
+  'Mintmark hangs',
+  'Mintmark is stopped',
+] as const
+export type Phase = (typeof PHASES)[number]
 
 /** What a client sends. */
 export interface Question {
