@@ -1,5 +1,6 @@
 import { Kysely } from 'kysely'
 import pg from 'pg'
+import { systemClock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { PasswordCommand } from '../system/password-command.ts'
 import type { Tracing } from '../system/tracing.ts'
@@ -8,7 +9,7 @@ import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
 import { currentClient, type DatabaseAddress, preparePassword } from './current-client.ts'
 import { databaseSocket } from './host-lookup.ts'
-import { databaseUnavailable, isTransient, toDomainError } from './postgres-errors.ts'
+import { type CommitUnanswered, databaseUnavailable, isTransient, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories accept either. */
@@ -20,6 +21,8 @@ const QUERY_TIMEOUT_MS = 800
 const IDLE_TIMEOUT_MS = 8_000
 /** A transaction ends early rather than block others with its locks. */
 const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
+/** How long a COMMIT that was not answered is reported. */
+const COMMIT_FAULT_MS = 15_000
 /** Of a transaction that Postgres rolled back for the sake of another. */
 const TRIES = 3
 
@@ -36,6 +39,7 @@ export class Database {
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
   readonly #logger: Logger
+  #commitFault: { fault: CommitUnanswered; at: number } | undefined
   #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
   /** A function as `url` is called for each connection. `schema` has the tables. */
@@ -75,6 +79,9 @@ export class Database {
         schema: options.schema ?? 'public',
         limits: LIMITS,
         tracing: options.tracing,
+        onCommitFault: fault => {
+          this.#commitFault = { fault, at: systemClock.monotonicMs() }
+        },
       }),
     })
   }
@@ -83,6 +90,12 @@ export class Database {
   get connections(): { idle: number; inUse: number; max: number; waiting: number } {
     const { totalCount, idleCount, waitingCount, options } = this.#pool
     return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
+  }
+
+  /** Why changes were not confirmed lately. Each replica changes something every five seconds. */
+  get commitFault(): Error | undefined {
+    const { fault, at = 0 } = this.#commitFault ?? {}
+    return systemClock.monotonicMs() - at < COMMIT_FAULT_MS ? fault : undefined
   }
 
   /** One or more statements, each in a transaction of its own. */

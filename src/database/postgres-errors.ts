@@ -5,6 +5,7 @@ import { Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable
 const UNAVAILABLE = [
   /^08/, // connection exceptions
   /^53/, // out of connections, memory, disk
+  /^54/, // a limit of the server: the depth of its stack, its queue of notifications
   /^57P0[1-5]$/, // shutting down, starting up, session ended
   /^25006$/, // a standby: read only
   /^25P0[34]$/, // transaction ended by the idle or transaction timeout
@@ -131,6 +132,36 @@ export class SettingRefused extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause })
   }
+}
+
+/** Postgres did not say in time that a transaction is committed: it may be. `code` is for databaseFault. */
+export class CommitUnanswered extends Error {
+  override readonly name = 'CommitUnanswered'
+  readonly code = 'COMMIT_UNANSWERED'
+
+  constructor(cause: Error) {
+    super('a COMMIT was not answered in time', { cause })
+  }
+}
+
+/** Of a session that Postgres does not open: each means another thing in a statement. */
+const REFUSES_SESSION = ['42501', '42704', '22023', '42601', '55000', '58P01']
+
+/** Why Postgres opens no session. `code` is for databaseFault. */
+export class SessionRefused extends Error {
+  override readonly name = 'SessionRefused'
+  readonly code: string
+
+  constructor(cause: Error, sqlstate: string) {
+    super(cause.message, { cause })
+    this.code = `SESSION_${sqlstate}`
+  }
+}
+
+/** `error`, of an attempt to connect, as what it means there. */
+export function sessionRefusal(error: Error): Error {
+  const { code } = error as PostgresError
+  return typeof code === 'string' && REFUSES_SESSION.includes(code) ? new SessionRefused(error, code) : error
 }
 
 export function databaseUnavailable(cause: unknown): Unavailable {
