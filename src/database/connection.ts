@@ -12,11 +12,11 @@ import type { Unavailable } from '../errors.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { cancelStatement } from './cancel.ts'
 import {
+  beginFault,
   CommitUnanswered,
   databaseUnavailable,
   isConnectionFault,
   noteStatement,
-  SettingRefused,
 } from './postgres-errors.ts'
 import { type Limits, localSettings, sessionSettings } from './transaction-settings.ts'
 
@@ -42,7 +42,6 @@ export interface Transactions {
   settings?: Record<string, string>
   /** Undefined: statements are not traced. */
   tracing?: Tracing | undefined
-  onCommitFault?: (fault: CommitUnanswered) => void
 }
 
 /**
@@ -168,9 +167,7 @@ class TransactionClient {
     if (outcome.status === 'fulfilled') return outcome.value
     const { cause } = outcome.reason as Error
     if (!isLate(cause) || earlier.status === 'rejected') throw outcome.reason
-    const fault = new CommitUnanswered(cause)
-    this.#transactions.onCommitFault?.(fault)
-    throw databaseUnavailable(fault)
+    throw databaseUnavailable(new CommitUnanswered(cause))
   }
 
   async #checkoutAnother(): Promise<void> {
@@ -198,7 +195,7 @@ class TransactionClient {
     const idle = READ_ONLY.test(statement) ? IDLE_READING : limits.idle
     const local = localSettings(schema, { ...limits, idle }, settings)
     const begun = this.#send(`${statement}; ${local}`).catch(error => {
-      throw error.code === '42501' ? databaseUnavailable(new SettingRefused(error)) : error
+      throw beginFault(error)
     })
     // Reported by the first statement.
     begun.catch(() => {})

@@ -1,6 +1,7 @@
 const PRIVATE_CA =
   'the certificate of the server is not from an authority that Node knows: name the file of its authority in the database URL, &sslrootcert=/path/ca.pem (docs/guides/postgres.md)'
 
+const STANDBY = 'the server is a standby, which cannot be changed: the database URL must lead to the primary'
 const OPTIONS =
   'options= in the database URL must have settings of this server, each written as -c%20name%3Dvalue, or be removed'
 
@@ -21,7 +22,8 @@ const CURES: Record<string, string> = {
   '53300':
     'raise max_connections of the server or the CONNECTION LIMIT of the role or database, or lower MINTMARK_DATABASE_MAX_CONNECTIONS',
   '53400': 'raise the limit that is named: ALTER ROLE, ALTER DATABASE or ALTER SYSTEM',
-  '25006': 'the server is a standby, which cannot be changed: the database URL must lead to the primary',
+  '25006': STANDBY,
+  STANDBY,
   SESSION_42501:
     'as an administrator, GRANT CONNECT ON DATABASE … TO the user in the database URL; a setting in options= must be one that this user may set',
   SESSION_42704: OPTIONS,

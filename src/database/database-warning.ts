@@ -7,5 +7,5 @@ export async function databaseWarning(databases: {
   database: Database
   directoryDatabase: Database
 }): Promise<string | undefined> {
-  return (await missingRights(databases.directoryDatabase)) ?? databaseFault(databases.database.commitFault)
+  return (await missingRights(databases.directoryDatabase)) ?? databaseFault(databases.database.serverFault)
 }

@@ -9,7 +9,7 @@ import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
 import { currentClient, type DatabaseAddress, preparePassword } from './current-client.ts'
 import { databaseSocket } from './host-lookup.ts'
-import { type CommitUnanswered, databaseUnavailable, isTransient, toDomainError } from './postgres-errors.ts'
+import { databaseUnavailable, isTransient, serverFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories accept either. */
@@ -21,8 +21,7 @@ const QUERY_TIMEOUT_MS = 800
 const IDLE_TIMEOUT_MS = 8_000
 /** A transaction ends early rather than block others with its locks. */
 const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
-/** How long a COMMIT that was not answered is reported. */
-const COMMIT_FAULT_MS = 15_000
+const SERVER_FAULT_MS = 15_000
 /** Of a transaction that Postgres rolled back for the sake of another. */
 const TRIES = 3
 
@@ -39,7 +38,7 @@ export class Database {
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
   readonly #logger: Logger
-  #commitFault: { fault: CommitUnanswered; at: number } | undefined
+  #serverFault: { fault: Error; at: number } | undefined
   #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
   /** A function as `url` is called for each connection. `schema` has the tables. */
@@ -79,9 +78,6 @@ export class Database {
         schema: options.schema ?? 'public',
         limits: LIMITS,
         tracing: options.tracing,
-        onCommitFault: fault => {
-          this.#commitFault = { fault, at: systemClock.monotonicMs() }
-        },
       }),
     })
   }
@@ -92,10 +88,10 @@ export class Database {
     return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
   }
 
-  /** Why changes were not confirmed lately. Each replica changes something every five seconds. */
-  get commitFault(): Error | undefined {
-    const { fault, at = 0 } = this.#commitFault ?? {}
-    return systemClock.monotonicMs() - at < COMMIT_FAULT_MS ? fault : undefined
+  /** What the server lacked for a statement in the last seconds: each replica changes something every five. */
+  get serverFault(): Error | undefined {
+    const { fault, at = 0 } = this.#serverFault ?? {}
+    return systemClock.monotonicMs() - at < SERVER_FAULT_MS ? fault : undefined
   }
 
   /** One or more statements, each in a transaction of its own. */
@@ -103,7 +99,7 @@ export class Database {
     try {
       return await work(this.#kysely)
     } catch (error) {
-      throw toDomainError(error)
+      throw this.#asDomainError(error)
     }
   }
 
@@ -125,9 +121,16 @@ export class Database {
       try {
         return await this.#kysely.transaction().execute(work)
       } catch (error) {
-        if (attempt >= TRIES || !isTransient(error)) throw toDomainError(error)
+        if (attempt >= TRIES || !isTransient(error)) throw this.#asDomainError(error)
       }
     }
+  }
+
+  #asDomainError(error: unknown): unknown {
+    const known = toDomainError(error)
+    const fault = serverFault(known)
+    if (fault) this.#serverFault = { fault, at: systemClock.monotonicMs() }
+    return known
   }
 
   /** `settle` receives the changes that this process committed, before the request is answered. */

@@ -118,6 +118,16 @@ export function toDomainError(error: unknown): unknown {
   return unavailable ? databaseUnavailable(error) : error
 }
 
+/** No disk, memory or library, a limit, a standby, corruption. Other failures pass, or fail every statement. */
+const SERVER_FAULT = /^(53|54|58|XX|25006|STANDBY|COMMIT_UNANSWERED)/
+
+/** The cause of an error that says what the server lacks. */
+export function serverFault(error: unknown): Error | undefined {
+  const { cause } = (error ?? {}) as { cause?: unknown }
+  const { code } = (cause ?? {}) as PostgresError
+  return error instanceof Unavailable && SERVER_FAULT.test(String(code)) ? (cause as Error) : undefined
+}
+
 /** Serialization failures and deadlocks: the same transaction may succeed when it is repeated. */
 export const isTransient = (error: unknown): boolean => {
   const { code } = (error ?? {}) as PostgresError
@@ -125,13 +135,23 @@ export const isTransient = (error: unknown): boolean => {
 }
 
 /** A setting that would change the meaning of statements, and that our role may not set. `code` is for databaseFault. */
-export class SettingRefused extends Error {
+class SettingRefused extends Error {
   override readonly name = 'SettingRefused'
   readonly code = 'SETTING_REFUSED'
+}
 
-  constructor(cause: Error) {
-    super(cause.message, { cause })
-  }
+/** Of a transaction that could write, so of every one but snapshots. `code` is for databaseFault. */
+class ServerIsStandby extends Error {
+  override readonly name = 'ServerIsStandby'
+  readonly code = 'STANDBY'
+}
+
+/** An error of BEGIN and the settings that are sent with it, as what it means there. */
+export function beginFault(error: Error): unknown {
+  const { code } = error as PostgresError
+  if (code === '42501') return databaseUnavailable(new SettingRefused(error.message, { cause: error }))
+  if (code === '0A000') return databaseUnavailable(new ServerIsStandby(error.message, { cause: error }))
+  return error
 }
 
 /** Postgres did not say in time that a transaction is committed: it may be. `code` is for databaseFault. */
