@@ -3,7 +3,7 @@ const PRIVATE_CA =
 
 const STANDBY = 'the server is a standby, which cannot be changed: the database URL must lead to the primary'
 const OPTIONS =
-  'options= in the database URL must have settings of this server, each written as -c%20name%3Dvalue, or be removed'
+  'options= in the database URL, or PGOPTIONS, must have settings of this server, each written as -c%20name%3Dvalue, or be removed'
 
 /** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs, and the codes of Node and Mintmark. */
 const CURES: Record<string, string> = {
@@ -64,6 +64,10 @@ const MESSAGES: readonly [RegExp, string][] = [
   [
     /does not support SSL connections/,
     'set up TLS at the server, or use sslmode=disable in the URL where the network is private',
+  ],
+  [
+    /sslnegotiation/i,
+    'sslnegotiation in the database URL, or PGSSLNEGOTIATION, must be postgres, or direct with TLS',
   ],
   [
     /password must be a (non-empty )?string/,
