@@ -28,12 +28,14 @@ it.skipIf(lacksAws()).each([
       DATABASE_URL: at('mintmark'),
       DATABASE_PASSWORD_COMMAND: COMMAND,
     }
-    await runMigrations({ ...env, MIGRATE_DATABASE_URL: at('postgres') })
+    const migrateOnce = () => runMigrations({ ...env, MIGRATE_DATABASE_URL: at('postgres') })
+    // On a busy machine the command may take longer than it has.
+    await until('migrated', () => migrateOnce().then(() => true), Boolean, 60_000)
     const mintmark = await startTestService({ env })
     const { secret } = await mintmark.tenantWithKey()
     const loggedIn = relay.logins.length
     await postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mintmark'")
-    await until('sessions are opened again', () => relay.logins.length > loggedIn)
+    await until('sessions are opened again', () => relay.logins.length > loggedIn, Boolean, 60_000)
     const { status } = await mintmark.token({ grant_type: 'client_credentials', client_secret: secret })
     expect(status).toBe(200)
     expect(relay.logins.filter(({ accepted }) => !accepted)).toEqual([])

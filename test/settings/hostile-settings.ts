@@ -76,8 +76,8 @@ export const HOSTILE_SETTINGS: readonly HostileSetting[] = [
   { name: 'default_text_search_config', values: ['pg_catalog.german'] },
   { name: 'createrole_self_grant', values: ['set, inherit'], since: 16 },
   { name: 'transaction_read_only', values: ['on'] },
-  { name: 'transaction_isolation', values: ['serializable'] },
-  { name: 'transaction_deferrable', values: ['on'] },
+  { name: 'geqo_threshold', values: ['2'] },
+  { name: 'synchronize_seqscans', values: ['off'] },
   { name: 'role', values: ['mintmark_app'] },
   { name: 'max_stack_depth', values: ['100kB'], superuser: true },
   { name: 'temp_file_limit', values: ['0'], superuser: true },
@@ -119,12 +119,12 @@ export const NOT_TRIED: readonly { reason: string; settings: RegExp }[] = [
     reason:
       'changes plans: every list has an order, and the switches that change the order of rows most are tried',
     settings:
-      /^(enable_|geqo|cpu_|jit|parallel_|min_parallel_|max_parallel_|from_collapse|join_collapse|seq_page|random_page|effective_|cursor_tuple|recursive_worktable|default_statistics|force_parallel_mode$)/,
+      /^(enable_|geqo(?!_threshold)|cpu_|jit|parallel_|min_parallel_|max_parallel_|from_collapse|join_collapse|seq_page|random_page|effective_|cursor_tuple|recursive_worktable|default_statistics|force_parallel_mode$)/,
   },
   {
     reason: 'changes how memory and disks are used',
     settings:
-      /^(maintenance_|hash_mem_|logical_decoding_work_mem|io_combine|backend_flush|gin_pending_list|synchronize_seqscans|file_copy_method|wal_(compression|init_zero|recycle|skip_threshold))/,
+      /^(maintenance_|hash_mem_|logical_decoding_work_mem|io_combine|backend_flush|gin_pending_list|file_copy_method|wal_(compression|init_zero|recycle|skip_threshold))/,
   },
   {
     reason: 'changes what the log, statistics and developers see',
@@ -143,8 +143,8 @@ export const NOT_TRIED: readonly { reason: string; settings: RegExp }[] = [
     settings: /^(dynamic_library_path|extension_control_path|ignore_checksum_failure|jit_provider)$/,
   },
   {
-    reason: 'only the URL or the server may set it at the start of a session',
-    settings: /^(post_auth_delay|ignore_system_indexes)$/,
+    reason: 'ALTER ROLE and ALTER DATABASE refuse it',
+    settings: /^(post_auth_delay|ignore_system_indexes|transaction_isolation|transaction_deferrable)$/,
   },
 ]
 
