@@ -168,7 +168,7 @@ export class CommitUnanswered extends Error {
 const REFUSES_SESSION = ['42501', '42704', '22023', '42601', '55000', '58P01']
 
 /** Why Postgres opens no session. `code` is for databaseFault. */
-export class SessionRefused extends Error {
+class SessionRefused extends Error {
   override readonly name = 'SessionRefused'
   readonly code: string
 
