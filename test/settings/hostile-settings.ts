@@ -142,6 +142,7 @@ export const NOT_TRIED: readonly { reason: string; settings: RegExp }[] = [
     reason: 'a superuser would break the server for everybody: no library, damaged pages',
     settings: /^(dynamic_library_path|extension_control_path|ignore_checksum_failure|jit_provider)$/,
   },
+  { reason: 'is of an extension, and Mintmark needs none', settings: /^(?!plpgsql\.)\w+\./ },
   {
     reason: 'ALTER ROLE and ALTER DATABASE refuse it',
     settings: /^(post_auth_delay|ignore_system_indexes|transaction_isolation|transaction_deferrable)$/,
