@@ -11,7 +11,13 @@ import type pg from 'pg'
 import type { Unavailable } from '../errors.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { cancelStatement } from './cancel.ts'
-import { databaseUnavailable, isConnectionFault, noteStatement, SettingRefused } from './postgres-errors.ts'
+import {
+  beginFault,
+  CommitUnanswered,
+  databaseUnavailable,
+  isConnectionFault,
+  noteStatement,
+} from './postgres-errors.ts'
 import { type Limits, localSettings, sessionSettings } from './transaction-settings.ts'
 
 const begin = ({ isolationLevel = 'read committed', accessMode = 'read write' }: TransactionSettings) =>
@@ -151,7 +157,17 @@ class TransactionClient {
     const begun = this.#begun
     if (!begun) return this.#alone(statement, parameters)
     if (END.test(statement)) this.#begun = undefined
-    return second(inOrder([begun.done, this.#send(statement, parameters)]))
+    const sent = this.#send(statement, parameters)
+    return second(inOrder([begun.done, statement === 'commit' ? this.#committed(sent) : sent]))
+  }
+
+  /** Postgres may wait for a standby before it answers. `before`: what must have succeeded. */
+  async #committed(sent: Promise<pg.QueryResult>, before?: Promise<unknown>): Promise<pg.QueryResult> {
+    const [outcome, earlier] = await Promise.allSettled([sent, before])
+    if (outcome.status === 'fulfilled') return outcome.value
+    const { cause } = outcome.reason as Error
+    if (!isLate(cause) || earlier.status === 'rejected') throw outcome.reason
+    throw databaseUnavailable(new CommitUnanswered(cause))
   }
 
   async #checkoutAnother(): Promise<void> {
@@ -164,8 +180,9 @@ class TransactionClient {
   }
 
   #alone(statement: string, parameters: readonly unknown[]): Promise<pg.QueryResult> {
-    const sent = [this.#begin(begin({})), this.#send(statement, parameters), this.#send('COMMIT')]
-    return second(inOrder(sent))
+    const begun = this.#begin(begin({}))
+    const executed = this.#send(statement, parameters)
+    return second(inOrder([begun, executed, this.#committed(this.#send('COMMIT'), executed)]))
   }
 
   #outsideTransactions(statement: string): Promise<pg.QueryResult> {
@@ -178,7 +195,7 @@ class TransactionClient {
     const idle = READ_ONLY.test(statement) ? IDLE_READING : limits.idle
     const local = localSettings(schema, { ...limits, idle }, settings)
     const begun = this.#send(`${statement}; ${local}`).catch(error => {
-      throw error.code === '42501' ? databaseUnavailable(new SettingRefused(error)) : error
+      throw beginFault(error)
     })
     // Reported by the first statement.
     begun.catch(() => {})
@@ -189,7 +206,7 @@ class TransactionClient {
     try {
       return await this.#client.query(statement, [...parameters])
     } catch (error) {
-      if ((error as Error).message === 'Query read timeout') cancelStatement(this.#client)
+      if (isLate(error)) cancelStatement(this.#client)
       noteStatement(error, statement)
       const lost = isConnectionFault(error)
       if (lost || statement === 'rollback') this.#noteFault(error)
@@ -201,6 +218,9 @@ class TransactionClient {
     this.#fault ??= databaseUnavailable(error)
   }
 }
+
+const isLate = (error: unknown): error is Error =>
+  (error as Error | undefined)?.message === 'Query read timeout'
 
 const hasIdleSessionEnded = (error: unknown): boolean =>
   ((error as Error).cause as { code?: unknown } | undefined)?.code === IDLE_SESSION_ENDED

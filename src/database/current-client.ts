@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { hasPassword, type PasswordCommand } from '../system/password-command.ts'
+import { sessionRefusal } from './postgres-errors.ts'
 
 type Connected = (error: Error | null) => void
 
@@ -42,7 +43,8 @@ export class CurrentClient extends pg.Client {
   }
 
   /** pg calls back while it reads: what comes with the same packet must find the listeners of the pool. */
-  #connect(connected: Connected): void {
+  #connect(done: Connected): void {
+    const connected: Connected = error => done(error && sessionRefusal(error))
     if (this.#fault !== undefined) queueMicrotask(() => connected(this.#fault as Error))
     else if (this.#command) this.#connectWith(this.#command, connected)
     else super.connect(connected)

@@ -1,11 +1,15 @@
 const PRIVATE_CA =
   'the certificate of the server is not from an authority that Node knows: name the file of its authority in the database URL, &sslrootcert=/path/ca.pem (docs/guides/postgres.md)'
 
+const STANDBY = 'the server is a standby, which cannot be changed: the database URL must lead to the primary'
+const OPTIONS =
+  'options= in the database URL, or PGOPTIONS, must have settings of this server, each written as -c%20name%3Dvalue, or be removed'
+
 /** What to do about a configuration that Postgres rejects. Keys are SQLSTATEs, and the codes of Node and Mintmark. */
 const CURES: Record<string, string> = {
   '28P01': 'check the user and the password in the database URL, or what DATABASE_PASSWORD_COMMAND prints',
   '28000':
-    'allow the user in the database URL to connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL; where it requires a client certificate for this user, add sslcert and sslkey',
+    'the database URL must name a user that may log in (ALTER ROLE … LOGIN) and connect from this host (pg_hba.conf); where the server requires TLS, add sslmode=verify-full to the URL; where it requires a client certificate for this user, add sslcert and sslkey',
   '3D000': 'create the database that the URL names, then run "mintmark migrate"',
   '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "mintmark migrate" filled',
   '42501':
@@ -13,9 +17,25 @@ const CURES: Record<string, string> = {
   '42P01':
     'a table is missing: run "mintmark migrate", with the same MINTMARK_DATABASE_SCHEMA, or restore it from a backup',
   '57014': 'a statement took too long',
+  '53100': 'the disk of the database is full: free or add space',
+  '53200': 'the server has no memory for more locks or work: raise max_locks_per_transaction or its memory',
+  '53300':
+    'raise max_connections of the server or the CONNECTION LIMIT of the role or database, or lower MINTMARK_DATABASE_MAX_CONNECTIONS',
+  '53400': 'raise the limit that is named: ALTER ROLE, ALTER DATABASE or ALTER SYSTEM',
+  '25006': STANDBY,
+  STANDBY,
+  SESSION_42501:
+    'as an administrator, GRANT CONNECT ON DATABASE … TO the user in the database URL; a setting in options= must be one that this user may set',
+  SESSION_42704: OPTIONS,
+  SESSION_22023: OPTIONS,
+  SESSION_42601: OPTIONS,
+  SESSION_55000: 'ALTER DATABASE … ALLOW_CONNECTIONS true',
+  SESSION_58P01:
+    'a library that local_preload_libraries or session_preload_libraries names is not installed: RESET this setting of the role, the database and the server',
   ECONNREFUSED: 'no server listens at the address in the database URL',
   ENOTFOUND: 'the host name in the database URL is unknown',
   ENOENT: 'the socket or the file that the database URL names does not exist',
+  EISDIR: 'the database URL names a folder where it must name a file',
   EACCES: 'this process may not use the socket or read the file that the database URL names',
   SELF_SIGNED_CERT_IN_CHAIN: PRIVATE_CA,
   DEPTH_ZERO_SELF_SIGNED_CERT: PRIVATE_CA,
@@ -33,6 +53,8 @@ const CURES: Record<string, string> = {
   CERT_HAS_EXPIRED: 'renew the certificate of the server',
   PASSWORD_COMMAND:
     'run DATABASE_PASSWORD_COMMAND as the user and with the environment of this process: it must print the password within 5 s, and nothing else; its errors are not logged, because they may show it',
+  COMMIT_UNANSWERED:
+    'changes may be stored, although they are answered with 503. Where synchronous_standby_names names standbys, as many as it needs must be connected (pg_stat_replication); otherwise look at the disk of the server',
   SETTING_REFUSED:
     'ALTER ROLE or ALTER DATABASE … RESET this setting: with it, Postgres does not run the triggers and foreign keys of Mintmark, and only a superuser may set it back',
 }
@@ -42,6 +64,10 @@ const MESSAGES: readonly [RegExp, string][] = [
   [
     /does not support SSL connections/,
     'set up TLS at the server, or use sslmode=disable in the URL where the network is private',
+  ],
+  [
+    /sslnegotiation/i,
+    'sslnegotiation in the database URL, or PGSSLNEGOTIATION, must be postgres, or direct with TLS',
   ],
   [
     /password must be a (non-empty )?string/,

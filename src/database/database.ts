@@ -1,5 +1,6 @@
 import { Kysely } from 'kysely'
 import pg from 'pg'
+import { systemClock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { PasswordCommand } from '../system/password-command.ts'
 import type { Tracing } from '../system/tracing.ts'
@@ -8,7 +9,7 @@ import { closePromptly } from './close-promptly.ts'
 import { IDLE_SESSION_ENDED, TransactionDialect } from './connection.ts'
 import { currentClient, type DatabaseAddress, preparePassword } from './current-client.ts'
 import { databaseSocket } from './host-lookup.ts'
-import { databaseUnavailable, isTransient, toDomainError } from './postgres-errors.ts'
+import { databaseUnavailable, isTransient, serverFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
 
 /** A connection or a transaction: repositories accept either. */
@@ -20,6 +21,7 @@ const QUERY_TIMEOUT_MS = 800
 const IDLE_TIMEOUT_MS = 8_000
 /** A transaction ends early rather than block others with its locks. */
 const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
+const SERVER_FAULT_MS = 15_000
 /** Of a transaction that Postgres rolled back for the sake of another. */
 const TRIES = 3
 
@@ -36,6 +38,7 @@ export class Database {
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
   readonly #logger: Logger
+  #serverFault: { fault: Error; at: number } | undefined
   #settle: (changes: readonly Change[]) => Promise<void> = async () => {}
 
   /** A function as `url` is called for each connection. `schema` has the tables. */
@@ -85,12 +88,18 @@ export class Database {
     return { idle: idleCount, inUse: totalCount - idleCount, max: options.max, waiting: waitingCount }
   }
 
+  /** What the server lacked for a statement in the last seconds: each replica changes something every five. */
+  get serverFault(): Error | undefined {
+    const { fault, at = 0 } = this.#serverFault ?? {}
+    return systemClock.monotonicMs() - at < SERVER_FAULT_MS ? fault : undefined
+  }
+
   /** One or more statements, each in a transaction of its own. */
   async run<T>(work: (db: Handle) => Promise<T>): Promise<T> {
     try {
       return await work(this.#kysely)
     } catch (error) {
-      throw toDomainError(error)
+      throw this.#asDomainError(error)
     }
   }
 
@@ -112,9 +121,16 @@ export class Database {
       try {
         return await this.#kysely.transaction().execute(work)
       } catch (error) {
-        if (attempt >= TRIES || !isTransient(error)) throw toDomainError(error)
+        if (attempt >= TRIES || !isTransient(error)) throw this.#asDomainError(error)
       }
     }
+  }
+
+  #asDomainError(error: unknown): unknown {
+    const known = toDomainError(error)
+    const fault = serverFault(known)
+    if (fault) this.#serverFault = { fault, at: systemClock.monotonicMs() }
+    return known
   }
 
   /** `settle` receives the changes that this process committed, before the request is answered. */

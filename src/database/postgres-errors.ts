@@ -5,6 +5,7 @@ import { Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, Unavailable
 const UNAVAILABLE = [
   /^08/, // connection exceptions
   /^53/, // out of connections, memory, disk
+  /^54/, // a limit of the server: the depth of its stack, its queue of notifications
   /^57P0[1-5]$/, // shutting down, starting up, session ended
   /^25006$/, // a standby: read only
   /^25P0[34]$/, // transaction ended by the idle or transaction timeout
@@ -117,6 +118,16 @@ export function toDomainError(error: unknown): unknown {
   return unavailable ? databaseUnavailable(error) : error
 }
 
+/** No disk, memory or library, a limit, a standby, corruption. Other failures pass, or fail every statement. */
+const SERVER_FAULT = /^(53|54|58|XX|25006|STANDBY|COMMIT_UNANSWERED)/
+
+/** The cause of an error that says what the server lacks. */
+export function serverFault(error: unknown): Error | undefined {
+  const { cause } = (error ?? {}) as { cause?: unknown }
+  const { code } = (cause ?? {}) as PostgresError
+  return error instanceof Unavailable && SERVER_FAULT.test(String(code)) ? (cause as Error) : undefined
+}
+
 /** Serialization failures and deadlocks: the same transaction may succeed when it is repeated. */
 export const isTransient = (error: unknown): boolean => {
   const { code } = (error ?? {}) as PostgresError
@@ -124,13 +135,53 @@ export const isTransient = (error: unknown): boolean => {
 }
 
 /** A setting that would change the meaning of statements, and that our role may not set. `code` is for databaseFault. */
-export class SettingRefused extends Error {
+class SettingRefused extends Error {
   override readonly name = 'SettingRefused'
   readonly code = 'SETTING_REFUSED'
+}
+
+/** Of a transaction that could write, so of every one but snapshots. `code` is for databaseFault. */
+class ServerIsStandby extends Error {
+  override readonly name = 'ServerIsStandby'
+  readonly code = 'STANDBY'
+}
+
+/** An error of BEGIN and the settings that are sent with it, as what it means there. */
+export function beginFault(error: Error): unknown {
+  const { code } = error as PostgresError
+  if (code === '42501') return databaseUnavailable(new SettingRefused(error.message, { cause: error }))
+  if (code === '0A000') return databaseUnavailable(new ServerIsStandby(error.message, { cause: error }))
+  return error
+}
+
+/** Postgres did not say in time that a transaction is committed: it may be. `code` is for databaseFault. */
+export class CommitUnanswered extends Error {
+  override readonly name = 'CommitUnanswered'
+  readonly code = 'COMMIT_UNANSWERED'
 
   constructor(cause: Error) {
-    super(cause.message, { cause })
+    super('a COMMIT was not answered in time', { cause })
   }
+}
+
+/** Of a session that Postgres does not open: each means another thing in a statement. */
+const REFUSES_SESSION = ['42501', '42704', '22023', '42601', '55000', '58P01']
+
+/** Why Postgres opens no session. `code` is for databaseFault. */
+class SessionRefused extends Error {
+  override readonly name = 'SessionRefused'
+  readonly code: string
+
+  constructor(cause: Error, sqlstate: string) {
+    super(cause.message, { cause })
+    this.code = `SESSION_${sqlstate}`
+  }
+}
+
+/** `error`, of an attempt to connect, as what it means there. */
+export function sessionRefusal(error: Error): Error {
+  const { code } = error as PostgresError
+  return typeof code === 'string' && REFUSES_SESSION.includes(code) ? new SessionRefused(error, code) : error
 }
 
 export function databaseUnavailable(cause: unknown): Unavailable {

@@ -10,14 +10,11 @@ interface Server {
   encoding: string
   database: string
   role: string
-  standby: boolean
 }
 
 /** Why this database cannot be used, with the cure; undefined: it can. */
 export async function databaseMisfit(database: Database): Promise<string | undefined> {
-  const server = await database.run(readServer)
-  // A standby can serve until it is needed for a write: it may be promoted at any moment.
-  return misfit({ ...server, standby: false })
+  return misfit(await database.run(readServer))
 }
 
 /**
@@ -64,18 +61,15 @@ async function foreignOwner(trx: Kysely<unknown>): Promise<string | undefined> {
 async function readServer(db: Pick<Kysely<never>, 'getExecutor'>): Promise<Server> {
   const { rows } = await sql<Server>`
     SELECT current_setting('server_version_num')::int / 10000 AS version, current_database() AS database,
-      current_setting('server_encoding') AS encoding, current_user AS role, pg_is_in_recovery() AS standby`.execute(
-    db,
-  )
+      current_setting('server_encoding') AS encoding, current_user AS role`.execute(db)
   const [server] = rows
   if (!server) throw new Error('the database did not describe itself')
   return server
 }
 
-function misfit({ version, encoding, database, standby }: Server): string | undefined {
+function misfit({ version, encoding, database }: Server): string | undefined {
   if (version < OLDEST) return `The server is Postgres ${version}: Mintmark needs ${OLDEST} or later.`
   if (encoding !== 'UTF8')
     return `The database "${database}" has the encoding ${encoding}, which cannot store every text: Mintmark needs UTF8. Create another database: CREATE DATABASE mintmark ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0.`
-  if (standby) return 'The server is a standby, which cannot be changed: connect to the primary.'
   return undefined
 }

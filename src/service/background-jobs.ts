@@ -1,5 +1,5 @@
 import type { ChangeUpdate } from '../database/change-subscriber.ts'
-import { missingRights } from '../database/rights.ts'
+import { databaseWarning } from '../database/database-warning.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
 import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
@@ -89,9 +89,7 @@ export class BackgroundJobs {
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => storage.time.measure(storage.database))
     this.#every(RIGHTS_MS, 'check rights', () =>
-      readiness.watch(
-        async () => (await missingRights(storage.directoryDatabase)) ?? restoreWarning(trust.tombstones),
-      ),
+      readiness.watch(async () => (await databaseWarning(storage)) ?? restoreWarning(trust.tombstones)),
     )
     this.#every(REFRESH_MS, 'store a restore of the database', () => storeRestore(this.#parts))
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())

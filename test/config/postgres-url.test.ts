@@ -17,6 +17,11 @@ describe('A database URL', () => {
     'postgres://user@db.example/mintmark?sslmode=verify-full&sslcert=/c.pem&sslkey=/k.pem',
     'postgres://user:password@ep-x.neon.tech/mintmark?sslmode=require&channel_binding=prefer',
     'postgres://user:password@db.example/mintmark?options=-c%20geqo%3Doff&application_name=x',
+    'postgres://user:password@db.example/mint%20mark',
+    'postgres://user:password@db.example/mint&mark=$',
+    'postgres://user:password@db.example/m%C3%BCnze?port=6432',
+    'postgres://user:password@db.example/mintmark?sslnegotiation=direct&sslmode=verify-full',
+    'POSTGRES://user:password@[::ffff:10.0.0.3]/mintmark?',
   ])('is accepted as pg reads it: %s', url => {
     expect(postgresUrl(url).reveal()).toBe(url)
   })
@@ -45,6 +50,30 @@ describe('A database URL', () => {
     ['postgres://user:5ecret@db.example/mintmark?query_timeout=5', /no other parameters/],
     ['postgres://user:5ecret@db.example/mintmark?channel_binding=require', /channel_binding/],
     ['postgres://user:5ecret@db.example/mintmark?sslmode=disable&sslmode=verify-full', /twice/],
+    ['host=db.example user=user password=5ecret', /must be a URL like/],
+    ['postgres://user:5ecret@db.example:99999/mintmark', /from 1 to 65535 as port/],
+    ['postgres://user:5ecret@db.example:0/mintmark', /from 1 to 65535 as port/],
+    ['postgres://user:5ecret@db.example/mintmark?port=99999', /from 1 to 65535 as port/],
+    ['postgres://user:5ecret@db.example/mintmark?port=0', /from 1 to 65535 as port/],
+    ['postgres://user:5ecret@db.example/mint%2Fmark', /pg decodes none of them: rename/],
+    [
+      'postgres://user:5ecret@db.example/mint%26mark',
+      /& = \+ \$ , ; in the name of the database as they are/,
+    ],
+    ['postgres://user:5ecret%00@db.example/mintmark', /%00/],
+    ['postgres://user:5ecret@db.example/mintmark?sslnegotiation=bogus', /postgres, direct/],
+    [
+      'postgres://user:5ecret@db.example/mintmark?sslnegotiation=direct&sslmode=disable',
+      /with sslmode=disable/,
+    ],
+    ['postgres://user:5ecret@db.example/mintmark?channel_binding=bogus', /disable, prefer/],
+    ['postgres://user:5ecret@db.example/mintmark?sslmode=', /verify-full/],
+    ['postgres://user:5ecret@db.example/mintmark?service=production', /no other parameters/],
+    ['postgres://user:5ecret@db.example/mintmark?passfile=/etc/pgpass', /no other parameters/],
+    ['postgres://user:5ecret@db.example/mintmark?hostaddr=10.0.0.1', /no other parameters/],
+    ['postgres://user:5ecret@db.example/mintmark?require_auth=scram-sha-256', /no other parameters/],
+    ['postgres://user:5ecret@:5432/mintmark', /must be a URL like/],
+    ['jdbc:postgresql://user:5ecret@db.example/mintmark', /must be a URL like/],
   ]
   it.each(refused)(
     'that pg would misread is refused with the cure, and nothing of it is shown: %s',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { createLogger } from '../../src/system/logger.ts'
-import { ALL_AT_ONCE, REFUSED_SETTING } from '../settings/hostile-settings.ts'
+import { ALL_AT_ONCE, HOSTILE_SETTINGS, NOT_TRIED, REFUSED_SETTINGS } from '../settings/hostile-settings.ts'
 import { transcript } from '../settings/transcript.ts'
 import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -70,41 +70,58 @@ describe('A database where every setting that changes a meaning has another valu
   })
 })
 
-describe('A role or database that switches triggers and foreign keys off', () => {
-  it('is refused by name with the cure, at the start and while it runs, and exchanges go on', async () => {
-    const database = await createTestDatabase()
-    const mintmark = await startTestService({ database })
-    const { secret } = await mintmark.tenantWithKey()
-    await give(database, { [REFUSED_SETTING.name]: REFUSED_SETTING.values[0] })
-    await endSessions(database)
-    const refused = await until(
-      'a change is refused',
-      () => mintmark.admin('POST', '/tenants', { id: 'late' }),
-      ({ status }) => status !== 201,
-    )
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, expect.any(String)])
-    const warned = await until(
-      'readyz says it',
-      () => request(`${mintmark.service.urls.ops}/readyz`),
-      ({ body }) => /session_replication_role/.test(body.warning ?? ''),
-    )
-    expect([warned.status, warned.body.warning]).toEqual([200, expect.stringMatching(/ALTER ROLE.*RESET/)])
-    const known = { grant_type: 'client_credentials', client_secret: secret }
-    expect((await mintmark.token(known)).status).toBe(200)
-    await mintmark.service.stop()
+it('each setting that a role or a database may have is tried, refused by name, or has a reason why not', async () => {
+  const database = await createTestDatabase()
+  const rows = await database.asOwner<{ name: string }>(
+    "SELECT name FROM pg_settings WHERE context IN ('user', 'superuser', 'backend', 'superuser-backend') ORDER BY name",
+  )
+  await database.drop()
+  const tried = [...HOSTILE_SETTINGS, ...REFUSED_SETTINGS].map(({ name }) => name)
+  const isKnown = (name: string) =>
+    tried.includes(name) || NOT_TRIED.some(({ settings }) => settings.test(name))
+  expect(rows.length).toBeGreaterThan(150)
+  expect(rows.map(({ name }) => name).filter(name => !isKnown(name))).toEqual([])
+})
 
-    const other = await startTestService({ database, env: mintmark.environment, awaitReady: false })
-    await until(
-      'not ready for this reason',
-      () => request(`${other.service.urls.ops}/readyz`),
-      ({ status, body }) => status === 503 && /session_replication_role.*RESET/.test(body.reason),
-    )
-    await database.asOwner(`ALTER DATABASE ${database.name} RESET ${REFUSED_SETTING.name}`)
-    await endSessions(database)
-    await other.service.ready
-    await other.service.stop()
-    await database.drop()
-  })
+describe('A setting of a role or database with which Postgres opens no session, or runs no triggers and foreign keys', () => {
+  it.each(REFUSED_SETTINGS)(
+    'is refused by name with the cure, at the start and while it runs, and exchanges go on: $name',
+    async ({ name, value, cure }) => {
+      const database = await createTestDatabase()
+      const mintmark = await startTestService({ database })
+      const { secret } = await mintmark.tenantWithKey()
+      const role = `ROLE ${new URL(database.applicationUrl).username} IN DATABASE ${database.name}`
+      await database.asOwner(`ALTER ${role} SET ${name} = '${value}'`)
+      await endSessions(database)
+      const refused = await until(
+        'a change is refused',
+        () => mintmark.admin('POST', '/tenants', { id: 'late' }),
+        ({ status }) => status !== 201,
+      )
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, expect.any(String)])
+      const warned = await until(
+        'readyz says it',
+        () => request(`${mintmark.service.urls.ops}/readyz`),
+        ({ body }) => cure.test(body.warning ?? ''),
+      )
+      expect(warned.status).toBe(200)
+      const known = { grant_type: 'client_credentials', client_secret: secret }
+      expect((await mintmark.token(known)).status).toBe(200)
+      await mintmark.service.stop()
+
+      const late = await startTestService({ database, env: mintmark.environment, awaitReady: false })
+      await until(
+        'not ready for this reason',
+        () => request(`${late.service.urls.ops}/readyz`),
+        ({ status, body }) => status === 503 && cure.test(body.reason),
+      )
+      await database.asOwner(`ALTER ${role} RESET ${name}`)
+      await endSessions(database)
+      await late.service.ready
+      await late.service.stop()
+      await database.drop()
+    },
+  )
 })
 
 describe('What Postgres rolled back for the sake of another transaction', () => {

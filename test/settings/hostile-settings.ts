@@ -10,7 +10,6 @@ export interface HostileSetting {
   superuser?: true
 }
 
-/** Those for which only one value fits, so that a run cannot have all at once. */
 export const HOSTILE_SETTINGS: readonly HostileSetting[] = [
   { name: 'default_transaction_isolation', values: ['serializable', 'repeatable read', 'read uncommitted'] },
   { name: 'default_transaction_read_only', values: ['on'] },
@@ -63,6 +62,33 @@ export const HOSTILE_SETTINGS: readonly HostileSetting[] = [
   { name: 'plpgsql.extra_errors', values: ['all'] },
   { name: 'plpgsql.extra_warnings', values: ['all'] },
   { name: 'application_name', values: ['other'] },
+  { name: 'debug_parallel_query', values: ['on', 'regress'], since: 16 },
+  { name: 'debug_print_plan', values: ['on'] },
+  { name: 'trace_notify', values: ['on'] },
+  { name: 'client_connection_check_interval', values: ['1ms'] },
+  { name: 'tcp_user_timeout', values: ['1ms'] },
+  { name: 'enable_sort', values: ['off'] },
+  { name: 'enable_hashagg', values: ['off'] },
+  { name: 'enable_mergejoin', values: ['off'] },
+  { name: 'constraint_exclusion', values: ['on'] },
+  { name: 'stats_fetch_consistency', values: ['snapshot'] },
+  { name: 'default_table_access_method', values: ['nowhere'] },
+  { name: 'default_text_search_config', values: ['pg_catalog.german'] },
+  { name: 'createrole_self_grant', values: ['set, inherit'], since: 16 },
+  { name: 'transaction_read_only', values: ['on'] },
+  { name: 'geqo_threshold', values: ['2'] },
+  { name: 'synchronize_seqscans', values: ['off'] },
+  { name: 'role', values: ['mintmark_app'] },
+  { name: 'max_stack_depth', values: ['100kB'], superuser: true },
+  { name: 'temp_file_limit', values: ['0'], superuser: true },
+  { name: 'commit_delay', values: ['100000'], superuser: true },
+  { name: 'commit_siblings', values: ['0'] },
+  { name: 'track_activities', values: ['off'], superuser: true },
+  { name: 'lc_messages', values: ['C.utf8'], superuser: true },
+  { name: 'allow_system_table_mods', values: ['on'], superuser: true },
+  { name: 'zero_damaged_pages', values: ['on'], superuser: true },
+  { name: 'wal_consistency_checking', values: ['all'], superuser: true },
+  { name: 'log_error_verbosity', values: ['verbose'], superuser: true },
   { name: 'deadlock_timeout', values: ['1ms'], superuser: true },
   { name: 'plpgsql.variable_conflict', values: ['use_variable', 'use_column'], superuser: true },
   { name: 'log_statement', values: ['all'], superuser: true },
@@ -70,13 +96,66 @@ export const HOSTILE_SETTINGS: readonly HostileSetting[] = [
   { name: 'event_triggers', values: ['off'], since: 17, superuser: true },
 ]
 
-/** Refused by name: triggers and foreign keys would not run, and the role may not set it back. */
-export const REFUSED_SETTING = { name: 'session_replication_role', values: ['replica', 'local'] } as const
+/** Refused by name, with the cure. */
+export const REFUSED_SETTINGS: readonly { name: string; value: string; cure: RegExp }[] = [
+  // Triggers and foreign keys would not run, and the role may not set it back.
+  { name: 'session_replication_role', value: 'replica', cure: /session_replication_role.*RESET/ },
+  // Postgres opens no session.
+  {
+    name: 'local_preload_libraries',
+    value: 'nowhere',
+    cure: /nowhere.*local_preload_libraries.*is not installed: RESET/,
+  },
+  {
+    name: 'session_preload_libraries',
+    value: 'nowhere',
+    cure: /nowhere.*session_preload_libraries.*is not installed: RESET/,
+  },
+]
 
-/** One value for each, to be given together: the first is the most hostile. Timeouts of a busy machine are left out. */
+/** Why no other setting is tried. Every setting of a server that a role or a database may have is here or above. */
+export const NOT_TRIED: readonly { reason: string; settings: RegExp }[] = [
+  {
+    reason:
+      'changes plans: every list has an order, and the switches that change the order of rows most are tried',
+    settings:
+      /^(enable_|geqo(?!_threshold)|cpu_|jit|parallel_|min_parallel_|max_parallel_|from_collapse|join_collapse|seq_page|random_page|effective_|cursor_tuple|recursive_worktable|default_statistics|force_parallel_mode$)/,
+  },
+  {
+    reason: 'changes how memory and disks are used',
+    settings:
+      /^(maintenance_|hash_mem_|logical_decoding_work_mem|io_combine|backend_flush|gin_pending_list|file_copy_method|wal_(compression|init_zero|recycle|skip_threshold))/,
+  },
+  {
+    reason: 'changes what the log, statistics and developers see',
+    settings:
+      /^(log_|debug_|trace_|track_|compute_query_id|backtrace_functions|update_process_title|md5_password_warnings|plpgsql\.(check_asserts|print_strict_params))/,
+  },
+  { reason: 'concerns VACUUM, which runs in no transaction of Mintmark', settings: /^vacuum_/ },
+  { reason: 'concerns connections of TCP and of replication', settings: /^(tcp_keepalives_|wal_sender_)/ },
+  {
+    reason: 'Mintmark has no large objects, COPY of files, collations or passwords of its own there',
+    settings:
+      /^(lo_compat_privileges|allow_in_place_tablespaces|icu_validation_level|scram_iterations|ssl_renegotiation_limit)$/,
+  },
+  {
+    reason: 'a superuser would break the server for everybody: no library, damaged pages',
+    settings: /^(dynamic_library_path|extension_control_path|ignore_checksum_failure|jit_provider)$/,
+  },
+  { reason: 'is of an extension, and Mintmark needs none', settings: /^(?!plpgsql\.)\w+\./ },
+  {
+    reason: 'ALTER ROLE and ALTER DATABASE refuse it',
+    settings: /^(post_auth_delay|ignore_system_indexes|transaction_isolation|transaction_deferrable)$/,
+  },
+]
+
+/**
+ * One value for each, to be given together: the first is the most hostile. Timeouts of a busy machine are left out, and
+ * the role, which the owner of the database would have too.
+ */
 export const ALL_AT_ONCE: Readonly<Record<string, string>> = Object.fromEntries(
   HOSTILE_SETTINGS.filter(({ name, since = 0, superuser }) => {
-    const isTime = ['statement_timeout', 'log_min_duration_statement', 'log_statement'].includes(name)
-    return since < 17 && !superuser && !isTime && name !== 'client_min_messages'
+    const isLeftOut = ['statement_timeout', 'client_min_messages', 'role'].includes(name)
+    return since === 0 && !superuser && !isLeftOut
   }).map(({ name, values: [value = ''] }) => [name, value]),
 )

@@ -4,6 +4,7 @@ import { lacksShells } from '../cli/shells.ts'
 import { lacksClaudeCode, lacksLitellmProxy } from '../clients/client-programs.ts'
 import { lacksPython } from '../clients/python.ts'
 import { lacksJava } from '../conformance/java-clients.ts'
+import { lacksAws } from '../database/aws-program.ts'
 import { lacksHelm } from '../deploy/helm.ts'
 import { noClickHouse } from '../gateway-configs/clickhouse.ts'
 import { noCollector } from '../gateway-configs/collector.ts'
@@ -40,6 +41,7 @@ const OUTSIDE: readonly [isMissing: () => boolean, suites: string, cure: string]
   [lacksPrometheus, 'metrics and alerts in Prometheus', TEST_TOOLS],
   [lacksHelm, 'the Helm chart', TEST_TOOLS],
   [lacksPgBouncer, 'connections through PgBouncer', TEST_TOOLS],
+  [lacksAws, 'tokens of RDS', 'bash scripts/install-aws-cli.sh'],
   [() => isAbsent('redis-server'), '"mintmark aibrix users" in Redis', TEST_TOOLS],
   [
     () => ['chromium', 'chromium-browser', 'google-chrome'].every(isAbsent),
