@@ -67,6 +67,6 @@ export class Pipelining {
   }
 }
 
-/** Only then it waits: the bytes of a body that waits with its request are counted by nobody (held-bytes.ts). */
+/** Others do not wait: what has come of a body counts only once its request begins (held-bytes.ts). */
 const hasShortBody = ({ headers }: Pick<IncomingMessage, 'headers'>) =>
   headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= SHORT_BODY_BYTES
