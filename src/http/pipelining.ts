@@ -26,8 +26,8 @@ interface Parser {
  * other clients. Here a few of them begin in each turn. After MOST_UNANSWERED requests nothing more is read of the
  * connection, and it is closed when these are answered.
  *
- * The first requests of connections begin a few in each turn as well, all at its end: requests that begin together take half
- * the time. docs/decisions/0037-requests-of-a-turn-together.md
+ * The first requests of connections begin a few in each turn as well, all at its end: requests that begin together take far
+ * less time. docs/decisions/0037-requests-of-a-turn-together.md
  */
 export class Pipelining {
   readonly #connections: Pick<ConnectionLimits, 'requestsOf'>
@@ -67,6 +67,6 @@ export class Pipelining {
   }
 }
 
-/** Only then it waits: the bytes of a body that waits with its request are counted by nobody (held-bytes.ts). */
+/** Others do not wait: what has come of a body counts only once its request begins (held-bytes.ts). */
 const hasShortBody = ({ headers }: Pick<IncomingMessage, 'headers'>) =>
   headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= SHORT_BODY_BYTES

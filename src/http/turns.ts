@@ -16,7 +16,8 @@ export class Turns {
   }
 
   readonly #runSome = (): void => {
-    for (const task of this.#waiting.splice(0, this.#most)) task()
+    const due = this.#waiting.splice(0, this.#most)
     if (this.#waiting.length > 0) setImmediate(this.#runSome)
+    for (const task of due) task()
   }
 }

@@ -25,6 +25,22 @@ describe('turns', () => {
     expect(ran.at(-1)).toBe(6)
   })
 
+  it('runs a task that another one adds in a later turn, and no more in that one', async () => {
+    const turns = new Turns(1)
+    const ran: number[] = []
+    const next = () => ran.push(2)
+    turns.add(() => {
+      ran.push(1)
+      for (let each = 0; each < 2; each++) turns.add(next)
+    })
+    const seen: number[] = []
+    for (let each = 0; each < 3; each++) {
+      await turn()
+      seen.push(ran.length)
+    }
+    expect(seen).toEqual([1, 2, 3])
+  })
+
   it('lets the steps of the tasks of a turn alternate', async () => {
     const turns = new Turns(2)
     const steps: string[] = []
