@@ -48,6 +48,26 @@ describe.skipIf(lacksHelm())('the pods of the chart', () => {
     expect(found.map(({ metadata }) => metadata.namespace)).toContain('2024')
   })
 
+  it('names and labels have at most 63 characters, that of the trial database 52, whatever the release is called', () => {
+    const longest = `m${'0123456789'.repeat(6)}ab`
+    const names = { nameOverride: longest, fullnameOverride: longest }
+    const trial = { trialDatabase: { enabled: true }, database: {}, secrets: { generate: true } }
+    for (const values of [
+      { ...INSTALLED, ...names },
+      { ...SYNC, ...names, ...trial },
+    ]) {
+      const objects = render(values, longest.slice(0, 53))
+      const labels = objects.flatMap(({ metadata, spec }) => [
+        ...Object.values<string>(metadata.labels ?? {}),
+        ...Object.values<string>(spec?.template?.metadata?.labels ?? {}),
+      ])
+      expect(
+        [...objects.map(({ metadata }) => metadata.name), ...labels].filter(text => text.length > 63),
+      ).toEqual([])
+      for (const { metadata } of named(objects, 'StatefulSet')) expect(metadata.name.length).toBeLessThan(53)
+    }
+  })
+
   it('run where the values say, all of them', () => {
     const placement = {
       nodeSelector: { disk: 'ssd' },

@@ -30,16 +30,7 @@ export const pods: Record<string, Schema> = {
       'array',
       'More environment variables of Mintmark and of the migration, as in a pod: `[{name: NODE_EXTRA_CA_CERTS, value: …}]`. Those of Mintmark are in `settings`',
     ),
-    items: {
-      type: 'object',
-      required: ['name'],
-      properties: {
-        name: {
-          type: 'string',
-          not: { pattern: '^(MINTMARK_|DATABASE_|MIGRATE_|OTEL_EXPORTER_OTLP_(ENDPOINT|HEADERS)$)' },
-        },
-      },
-    },
+    items: { type: 'object', required: ['name'] },
   },
   extraVolumes: asInKubernetes(
     'array',

@@ -11,6 +11,11 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range $v.extraEnv }}
+{{- if regexMatch "^(MINTMARK_|DATABASE_|MIGRATE_DATABASE_|OTEL_EXPORTER_OTLP_(ENDPOINT|HEADERS)(_FILE)?$)" .name }}
+{{- fail (printf "extraEnv must not have %s: the chart sets Mintmark's own variables from settings and the values of their topic." .name) }}
+{{- end }}
+{{- end }}
 {{- if and $v.secrets.generate $v.secrets.existingSecret }}
 {{- fail "secrets.generate and secrets.existingSecret exclude each other. Remove one." }}
 {{- end }}
