@@ -22,7 +22,7 @@ const TOOLS: [tool: string, how: string, args: string[]][] = [
   ['kubectl', 'client-side', []],
 ]
 
-/** Other tools that apply the fields that sync has: they are told, nobody writes again and again, and the cure of the guide holds. */
+/** Other tools that apply the fields that sync has: sync reports them and does not write again and again, and the cure of the guide holds. */
 export async function checkConflicts(setting: Setting): Promise<void> {
   const { cluster } = setting
   const versions: KubernetesObject[] = []
@@ -38,7 +38,7 @@ export async function checkConflicts(setting: Setting): Promise<void> {
       const ran = await cluster.plane.kubectl(['apply', ...args, '--filename', '-'], JSON.stringify(object))
       if (!ran.ok) throw new Error(ran.output)
     }
-    await told(setting, tool, () => apply(whole), index === 0 ? ROUNDS : 2)
+    await conflictReported(setting, tool, () => apply(whole), index === 0 ? ROUNDS : 2)
     versions.length = 0
     await cured(setting, () => apply(bare))
     await setting.checks.equal('it had keys in each of its versions', [], () =>
@@ -50,7 +50,7 @@ export async function checkConflicts(setting: Setting): Promise<void> {
   await helmOwns(setting)
 }
 
-async function told(
+async function conflictReported(
   { checks, cluster }: Setting,
   tool: string,
   applyAgain: () => Promise<void>,
@@ -92,7 +92,7 @@ async function told(
   note(`${since(began)} s`)
 }
 
-/** As the guide says: the tool is paused; sync takes the fields over; they are removed from what the tool applies; it goes on. */
+/** As the guide says: the tool is paused; sync takes the fields over; they are removed from what the tool applies; it continues. */
 async function cured({ checks, cluster }: Setting, applyBare: () => Promise<void>): Promise<void> {
   await checks.equal('the command of the guide takes the fields over', true, async () =>
     (await takeOver(cluster)).includes('RequestAuthentication istio-system/mintmark written'),
@@ -177,7 +177,7 @@ async function sharedOwner({ checks, cluster }: Setting): Promise<void> {
   await checks.equal('the command of the guide takes the field over', [SYNC], () => owners(cluster))
 }
 
-/** Helm 4 applies server-side, and takes nothing over unless it is told to. */
+/** Helm 4 applies server-side, and takes nothing over without --force-conflicts. */
 async function helmOwns({ checks, cluster }: Setting): Promise<void> {
   console.log('\nthe chart, with sync switched off and on again')
   const off = { ...INSTALLED, istio: { ...INSTALLED.istio, sync: { enabled: false } } }

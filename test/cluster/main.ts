@@ -17,7 +17,7 @@ import { EXCHANGES_PER_SECOND, PARTS, Suite } from './suite.ts'
  *     combinations  a real installation of every mode, helm test, and its uninstallation
  *     workloads     tokens of service accounts
  *     gateway       an Envoy of istiod in front of an installation: sync killed, without rights, gone; Mintmark gone
- *     conflicts     Argo CD, Flux, kubectl and Helm apply the fields that sync has: told, no fight, and the guide's cure
+ *     conflicts     Argo CD, Flux, kubectl and Helm apply the fields that sync has: reported, no fight, the guide's cure
  *     upgrade       upgrade, roll back, half of the replicas killed, under load
  *     releases      a migration that fails, uninstall, generated secrets
  *     guide         docs/guides/kubernetes.md from an empty cluster to a call, timed

@@ -111,8 +111,8 @@ async function applyWhereDifferent(
 }
 
 /**
- * Client-side apply deletes what the tool applied last and its next file does not have, whoever owns it by then: fields that are
- * taken over leave the record of what it applied. Returns whether the object was changed. @throws {SyncFault}
+ * Client-side apply deletes what the tool applied last and its next file does not have, also when another manager owns it by then: fields
+ * that are taken over leave the record of what it applied. Returns whether the object was changed. @throws {SyncFault}
  */
 async function disown(
   api: KubernetesApi,
