@@ -139,6 +139,21 @@ describe('mintmark doctor', () => {
     expect(inObject).toMatchObject({ code, stdout: expect.stringMatching(expected) })
   })
 
+  it('reports an object that sync wrote and another tool has replaced', async () => {
+    const annotated = (text: string) =>
+      text.replace(
+        /^ {2}name: mintmark$/m,
+        '$&\n  annotations: { mintmark/jwks-modified: "2026-11-29T10:00:00.000Z" }',
+      )
+    const { code, stdout } = await doctor(...(await istioFiles(annotated)))
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/FAULT +sync +another tool has replaced the rules that mintmark sync wrote/)
+    const { keys } = (await (await fetch(`${issuer}/.well-known/jwks.json`)).json()) as { keys: object[] }
+    const inline = (text: string) =>
+      annotated(text).replace(/jwksUri: .*/, `jwks: '${JSON.stringify({ keys })}'`)
+    expect((await doctor(...(await istioFiles(inline)))).code).toBe(0)
+  })
+
   it('reports that a gateway has no provider of the issuer, and what a dump is', async () => {
     const dump = join(folder, 'config-dump.json')
     await writeFile(dump, '{"configs":[]}')

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Ran } from './control-plane.ts'
-import { MODES, NONSENSE } from './modes.ts'
+import { MODES, NONSENSE, shardOf } from './modes.ts'
 import { LOCATION, writeSchemas } from './openapi-schemas.ts'
 import { PROGRAMS } from './programs.ts'
 import { CHART, type Setting } from './setting.ts'
@@ -14,12 +14,12 @@ const APPLY = ['apply', '--server-side', '--dry-run=server', '--validate=strict'
 const ACCEPTED = 'without a warning'
 
 /** Every mode of the chart: `helm lint`, kubeconform with the schemas of this API server, and strict server-side apply. */
-export async function checkModes({ checks, cluster }: Setting): Promise<void> {
+export async function checkModes({ checks, cluster, shard }: Setting): Promise<void> {
   console.log('\nthe modes of the chart: lint, kubeconform, strict server-side apply')
   const schemas = join(cluster.folder, 'schemas')
   await writeSchemas(cluster.plane.api, schemas)
   const apply = async (objects: string) => verdict(await cluster.plane.kubectl(APPLY, objects))
-  for (const [name, values] of Object.entries(MODES)) {
+  for (const [name, values] of shardOf(Object.entries(MODES), shard)) {
     await checks.equal(name, [ACCEPTED, ACCEPTED, ACCEPTED], async () => {
       const rendered = await cluster.helm(['template', 'mintmark', CHART], values)
       if (!rendered.ok) return rendered.output

@@ -71,7 +71,7 @@ function specificationOf(
   root: string,
   mounts: Mount[],
 ): string {
-  const { runAsUser, runAsGroup, fsGroup } = pod.spec.securityContext
+  const { runAsUser, runAsGroup, fsGroup } = identityOf(pod)
   const image: Mount[] = [
     ...IMAGE.files.map(name => ({ from: join(REPOSITORY, name), to: `/app/${name}`, writable: false })),
     { from: process.execPath, to: '/node/node', writable: false },
@@ -79,8 +79,7 @@ function specificationOf(
   // A kubelet gives the address of the API server to every container.
   const server = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' }
   const given = (container.env ?? []).map(({ name, value, valueFrom }: KubernetesObject) => {
-    if (valueFrom) throw new Error(`${name} has a value from elsewhere, which the suite does not read`)
-    return [name, value]
+    return [name, valueFrom ? fieldOf(pod, valueFrom) : value]
   })
   const env = { ...IMAGE.env, ...server, ...Object.fromEntries(given) }
   const command = [
@@ -93,12 +92,24 @@ function specificationOf(
   )
   return [
     `root=${quoted(root)}`,
-    `user=${runAsUser} group=${runAsGroup} groups=${fsGroup ?? runAsGroup}`,
+    `user=${runAsUser} group=${runAsGroup} groups=${fsGroup}`,
     `readonly=${container.securityContext.readOnlyRootFilesystem === true}`,
     `mounts=${quoted(lines.join('\n'))}`,
     `command=(${command.map(quoted).join(' ')})`,
     '',
   ].join('\n')
+}
+
+/** OpenShift gives pods that name no user one of its namespace's range, and group 0; their volumes belong to a group of that range. */
+export function identityOf({ spec }: KubernetesObject) {
+  const { runAsUser = 1_000_660_000, runAsGroup = 0, fsGroup = 1_000_660_000 } = spec.securityContext
+  return { runAsUser, runAsGroup, fsGroup }
+}
+
+/** A field of the pod, by its path. */
+function fieldOf(pod: KubernetesObject, { fieldRef }: KubernetesObject): string {
+  if (!fieldRef) throw new Error('the suite reads values of fields only')
+  return fieldRef.fieldPath.split('.').reduce((at: KubernetesObject, name: string) => at[name], pod)
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`

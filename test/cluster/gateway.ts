@@ -7,11 +7,10 @@ import { freePort } from '../support/free-port.ts'
 import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/until.ts'
 import { type Cluster, MODEL, WAIT_MS } from './cluster.ts'
-import type { Pod } from './pod.ts'
+import { changeJwks, hasPublishedKeys, leads, metric, SYNC } from './sync-pods.ts'
 
 /** Longer than sync's interval, a push of istiod, and its restart. */
 const WATCHED_MS = 10_000
-const SYNC = 'mintmark-sync'
 
 type OnEnd = (end: () => unknown) => void
 
@@ -71,9 +70,7 @@ export class InstalledGateway {
     const binding = await this.#cluster.plane.api.get(`${ROLES}/rolebindings/${SYNC}`)
     const revoke = async () => {
       await this.#cluster.plane.api.remove(`${ROLES}/rolebindings/${SYNC}`)
-      const { data } = await this.#cluster.admin('GET', '/signing-keys')
-      const standby = data.find(({ state }: { state: string }) => state === 'standby')
-      await this.#cluster.admin('POST', `/signing-keys/${standby.kid}/revoke`, { reason: 'suite' })
+      await changeJwks(this.#cluster)
     }
     const name = 'the rights of sync are removed, and the JWKS changes: the token is accepted all the time'
     await this.#accepted(name, token, revoke)
@@ -91,7 +88,7 @@ export class InstalledGateway {
     }
     await this.#cluster.plane.api.post(`${ROLES}/rolebindings`, again)
     await this.#checks.equal('the rights are back: it writes the JWKS of now', true, () =>
-      until('the JWKS is that of Mintmark', () => this.#isCurrent(), Boolean, WAIT_MS),
+      until('the JWKS is that of Mintmark', () => hasPublishedKeys(this.#cluster), Boolean, WAIT_MS),
     )
     await this.#becomes('the token is accepted', 200, token)
   }
@@ -213,34 +210,9 @@ export class InstalledGateway {
     )
     return all.some(count => count > 0)
   }
-
-  async #isCurrent(): Promise<boolean> {
-    const url = (await this.#cluster.tokenUrl()).replace('/oauth/token', '/.well-known/jwks.json')
-    const { keys } = (await (await fetch(url)).json()) as JsonWebKeySet
-    const written = JSON.parse((await this.#cluster.jwks()) ?? '{"keys":[]}') as JsonWebKeySet
-    const kids = (set: JsonWebKeySet['keys']) =>
-      set
-        .map(({ kid }) => kid)
-        .toSorted()
-        .join()
-    return kids(keys) === kids(written.keys)
-  }
-}
-
-interface JsonWebKeySet {
-  keys: { kid: string }[]
 }
 
 const ROLES = '/apis/rbac.authorization.k8s.io/v1/namespaces/istio-system'
-
-const leads = (pod: Pod) => metric(pod, 'mintmark_sync_leading')
-
-/** The value of one series of sync; 0: none, or no answer. */
-async function metric({ address }: Pod, series: string): Promise<number> {
-  const answer = await fetch(`http://${address}:8085/metrics`).catch(() => undefined)
-  const line = (await answer?.text())?.split('\n').find(each => each.startsWith(`${series} `))
-  return Number(line?.split(' ').at(-1) ?? 0)
-}
 
 const network = (kind: string, spec: object) => ({
   ...{ apiVersion: 'networking.istio.io/v1', kind, spec },

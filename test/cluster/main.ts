@@ -17,18 +17,20 @@ import { EXCHANGES_PER_SECOND, PARTS, Suite } from './suite.ts'
  *     combinations  a real installation of every mode, helm test, and its uninstallation
  *     workloads     tokens of service accounts
  *     gateway       an Envoy of istiod in front of an installation: sync killed, without rights, gone; Mintmark gone
+ *     conflicts     Argo CD, Flux, kubectl and Helm apply the fields that sync has: reported, no fight, the guide's cure
  *     upgrade       upgrade, roll back, half of the replicas killed, under load
  *     releases      a migration that fails, uninstall, generated secrets
  *     guide         docs/guides/kubernetes.md from an empty cluster to a call, timed
  *     contract-selector, contract-target-refs   (or both: contract) the contract of test/gateway-configs at istiod's Envoys, from what
  *                   the chart makes, attached to a Gateway of Istio or of Gateway API
  *
- * `--rate 50` exchanges a second, not 300. `--cpus 0.5`: during upgrade everything gets half a processor. `--check`: only whether
- * the suite can run. Needs Linux and root. Ends with "N passed, N failed".
+ * `--shard 1/3`: a third of the modes and of the combinations. `--rate 50` exchanges a second, not 300. `--cpus 0.5`: during upgrade
+ * everything gets half a processor. `--check`: only whether the suite can run. Needs Linux and root. Ends with "N passed, N failed".
  */
 const { values, positionals } = parseArgs({
   options: {
     ...{ rate: { type: 'string' }, cpus: { type: 'string' }, check: { type: 'boolean' } },
+    shard: { type: 'string', default: '1/1' },
     'cpu-group': { type: 'string' },
     'in-a-namespace': { type: 'boolean' },
   },
@@ -36,16 +38,19 @@ const { values, positionals } = parseArgs({
 })
 const perSecond = Number(values.rate ?? EXCHANGES_PER_SECOND)
 const cpus = Number(values.cpus ?? 1)
+const [, shard = 0, shards = 0] = /^(\d+)\/(\d+)$/.exec(values.shard)?.map(Number) ?? []
 const isNamed = (part: string, name: string) => part === name || part.startsWith(`${name}-`)
 const unknown = positionals.filter(name => !PARTS.some(part => isNamed(part, name)))
 const fault =
   unknown.length > 0
-    ? `unknown part: ${unknown.join(' ')}. There are ${PARTS.join(', ')}; none: modes, workloads, gateway, upgrade and releases.`
+    ? `unknown part: ${unknown.join(' ')}. There are ${PARTS.join(', ')}; none: modes, workloads, gateway, conflicts, upgrade and releases.`
     : !(perSecond >= 1)
       ? '--rate is not a number of exchanges a second, 1 or more'
-      : cpus >= 0.05
-        ? undefined
-        : '--cpus is not a number of processors, 0.05 or more'
+      : !(cpus >= 0.05)
+        ? '--cpus is not a number of processors, 0.05 or more'
+        : shard >= 1 && shard <= shards
+          ? undefined
+          : '--shard is not a part of a whole, as in 1/3'
 if (fault) {
   console.error(fault)
   process.exit(2)
@@ -74,7 +79,12 @@ if (!values['in-a-namespace']) {
 const group = values['cpu-group']
 const parts = PARTS.filter(part => positionals.some(name => isNamed(part, name)))
 await runSuite((checks, onEnd) =>
-  new Suite(checks, onEnd, { perSecond, share: group ? new CpuShare(group) : undefined, cpus }).run(parts),
+  new Suite(checks, onEnd, {
+    perSecond,
+    share: group ? new CpuShare(group) : undefined,
+    cpus,
+    shard: [shard, shards],
+  }).run(parts),
 )
 
 function whyNot(): string | undefined {

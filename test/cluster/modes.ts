@@ -19,6 +19,9 @@ const MONITORED = {
 }
 const HTTP_ROUTE = { enabled: true, parentRefs: [{ name: 'public' }], hostnames: ['tokens.example.com'] }
 
+/** Of a Service. */
+const LONGEST = `m${'0123456789'.repeat(6)}ab`
+
 /** Nearly everything at once, with the Secrets of suite.ts. */
 export const INSTALLED = {
   ...PRODUCTION,
@@ -137,16 +140,32 @@ export const MODES: Record<string, object> = {
       existingSecret: 'own-database',
       ...{ urlKey: 'app', directUrlKey: 'direct', migrateUrlKey: 'owner' },
     },
-    migration: { timeoutSeconds: 300 },
+    migration: { timeoutSeconds: 300, serviceAccountName: 'existing' },
+    commonLabels: { team: 'serving' },
+    deploymentAnnotations: { team: 'serving' },
     secrets: { existingSecret: 'mintmark-secrets' },
     settings: { LOG_LEVEL: 'debug' },
     snapshots: {
       ...{ enabled: true, accessMode: 'ReadWriteOnce', storageClassName: 'own', storage: '2Gi' },
     },
-    services: { annotations: { 'service.kubernetes.io/topology-mode': 'Auto' } },
+    services: {
+      annotations: { 'service.kubernetes.io/topology-mode': 'Auto' },
+      ...{ host: '::', ipFamilyPolicy: 'PreferDualStack', ipFamilies: ['IPv4'] },
+    },
     serviceAccount: { name: 'own', annotations: { team: 'serving' }, apiToken: true },
     podAnnotations: { team: 'serving' },
-    podLabels: { team: 'serving' },
+    podLabels: { gateway: 'none' },
+    // As where the cluster gives the pods a user and groups.
+    podSecurityContext: { runAsUser: null, runAsGroup: null, fsGroup: null },
+    extraEnv: [
+      { name: 'NODE_EXTRA_CA_CERTS', value: '/etc/authorities/ca.crt' },
+      { name: 'TEAM', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+    ],
+    extraVolumes: [{ name: 'authorities', configMap: { name: 'kube-root-ca.crt' } }],
+    extraVolumeMounts: [{ name: 'authorities', mountPath: '/etc/authorities', readOnly: true }],
+    topologySpreadConstraints: [
+      { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway' },
+    ],
     resources: { requests: { cpu: '500m', memory: '512Mi' }, limits: { memory: '1Gi' } },
     terminationGracePeriodSeconds: 60,
     podDisruptionBudget: { maxUnavailable: '50%' },
@@ -164,6 +183,20 @@ export const MODES: Record<string, object> = {
     },
     priorityClassName: 'system-cluster-critical',
   },
+  'the longest names, one replica': {
+    ...PRODUCTION,
+    ...MONITORED,
+    ...{ nameOverride: LONGEST, fullnameOverride: LONGEST, replicas: 1 },
+    snapshots: { enabled: true },
+    services: { usage: true },
+    xds: { enabled: true, tokensSecret: 'mintmark-xds' },
+    httpRoute: HTTP_ROUTE,
+    istio: {
+      ...{ ...ISTIO, mode: 'apiKeys', limits: { enabled: true } },
+      sync: { revocations: { enabled: true, tokenSecret: 'mintmark-sync' } },
+    },
+    envoyGateway: { enabled: true, namespace: 'gateways' },
+  },
   'an existing claim and service account, no migration, no budget, no policy': {
     ...PRODUCTION,
     snapshots: { enabled: true, existingClaim: 'own-snapshots' },
@@ -173,6 +206,10 @@ export const MODES: Record<string, object> = {
     networkPolicy: { enabled: false },
   },
 }
+
+/** Each `shards`th of them. */
+export const shardOf = <T>(all: readonly T[], [shard, shards]: readonly [number, number]): T[] =>
+  all.filter((_, index) => index % shards === shard - 1)
 
 /** One file with a fault of each kind that only the API server knows. */
 export const NONSENSE = { ...PRODUCTION, resources: { requests: { cpu: 'much' } } }

@@ -14,6 +14,8 @@ export interface Setting {
   /** Of this suite and all that it starts, where it shall be small under load. */
   share: CpuShare | undefined
   cpus: number
+  /** Of the modes: which part, of how many. */
+  shard: [number, number]
 }
 
 export const CHART = fileURLToPath(new URL('../../deploy/helm/mintmark', import.meta.url))

@@ -3,6 +3,7 @@ import { missingPrograms as missingOfMesh } from '../istiod/programs.ts'
 import { checkModes } from './apply-modes.ts'
 import { Cluster } from './cluster.ts'
 import { checkCombinations } from './combinations.ts'
+import { checkConflicts } from './conflicts.ts'
 import { checkContractOfChart } from './contract.ts'
 import type { CpuShare } from './cpu-share.ts'
 import { InstalledGateway } from './gateway.ts'
@@ -19,18 +20,19 @@ export const EXCHANGES_PER_SECOND = 300
 /** In the order in which they run. */
 export const PARTS = [
   ...(['modes', 'combinations', 'contract-selector', 'contract-target-refs', 'workloads'] as const),
-  ...(['gateway', 'upgrade', 'releases', 'guide'] as const),
+  ...(['gateway', 'conflicts', 'upgrade', 'releases', 'guide'] as const),
 ]
 export type Part = (typeof PARTS)[number]
 /** Without the parts that take long, and the guide, which begins with an empty cluster. */
-const USUAL: Part[] = ['modes', 'workloads', 'gateway', 'upgrade', 'releases']
+const USUAL: Part[] = ['modes', 'workloads', 'gateway', 'conflicts', 'upgrade', 'releases']
 const NEED_ISTIOD: Part[] = ['contract-selector', 'contract-target-refs', 'gateway', 'guide']
-const NEED_INSTALLATION: Part[] = ['workloads', 'gateway', 'upgrade', 'releases']
+const NEED_INSTALLATION: Part[] = ['workloads', 'gateway', 'conflicts', 'upgrade', 'releases']
 
 interface Options {
   perSecond: number
   share: CpuShare | undefined
   cpus: number
+  shard: [number, number]
 }
 
 /** The cluster of the suite, and what is shown on it. */
@@ -67,6 +69,7 @@ export class Suite {
     const secrets = await cluster.makeKeys(20)
     if (has('workloads')) await checkWorkloads(checks, cluster, onEnd)
     if (has('gateway')) await new InstalledGateway(checks, onEnd, cluster).run(secrets)
+    if (has('conflicts')) await checkConflicts(this.#setting)
     if (has('upgrade')) await checkUpgrade(this.#setting, secrets)
     if (has('releases')) await checkReleases(this.#setting, secrets)
   }

@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClusterApi, KubernetesObject } from './cluster-api.ts'
-import type { Mount } from './container.ts'
+import { identityOf, type Mount } from './container.ts'
 
 /** Fills the volumes of a pod below `folder` and returns where each container mounts them. @throws while one does not exist yet */
 export async function prepareVolumes(
@@ -10,7 +10,7 @@ export async function prepareVolumes(
   folder: string,
 ): Promise<(container: KubernetesObject) => Mount[]> {
   const { namespace } = pod.metadata
-  const group = pod.spec.securityContext.fsGroup
+  const group = identityOf(pod).fsGroup
   const places = new Map<string, string>()
   for (const volume of pod.spec.volumes ?? []) {
     const place = join(folder, 'volumes', volume.name)
@@ -88,7 +88,7 @@ export async function renewTokens(
       if (!serviceAccountToken) continue
       const file = join(folder, 'volumes', name, serviceAccountToken.path)
       writeFileSync(`${file}.new`, content ?? (await newToken(api, pod, serviceAccountToken)))
-      chownSync(`${file}.new`, 0, pod.spec.securityContext.fsGroup)
+      chownSync(`${file}.new`, 0, identityOf(pod).fsGroup)
       chmodSync(`${file}.new`, 0o640)
       renameSync(`${file}.new`, file)
     }

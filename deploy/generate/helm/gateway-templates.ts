@@ -33,7 +33,7 @@ export function gatewayTemplates(): Record<string, string> {
     names.map(name => gatewayValued(bare(gateway[`deploy/envoy-gateway/${name}.yaml`]))).join('---\n')
   const tokens = istioText('authorization-policy', 'envoy-filter')
   const statics = istioText('static/authorization-policy', 'static/envoy-filter')
-  return {
+  const templates = {
     '_routes.tpl': routesOfGroups,
     'istio/request-authentication.yaml': authentication(
       istioText('request-authentication'),
@@ -65,7 +65,12 @@ export function gatewayTemplates(): Record<string, string> {
       `{{- if .Values.envoyGateway.limits.enabled }}\n${gatewayText(...LIMITED.map(name => `limits/${name}`))}{{- else }}\n${gatewayText(...LIMITED)}{{- end }}\n`,
     ),
   }
+  return Object.fromEntries(Object.entries(templates).map(([path, text]) => [path, quotedNamespaces(text)]))
 }
+
+/** A namespace may be a number, and is text all the same. */
+const quotedNamespaces = (text: string): string =>
+  text.replace(/(namespace: )\{\{ ((?:include "[^"]+" \$)|[$.\w]+) \}\}/g, '$1{{ $2 | quote }}')
 
 /** What NOTES.txt shows: the provider of the API keys' policy, for istiod's own values. */
 export const istiodValues = (): string =>

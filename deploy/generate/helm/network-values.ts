@@ -5,6 +5,20 @@ import { count, flag, labels, NAME, object, peers, type Schema, text } from './s
 export const network: Record<string, Schema> = {
   services: object('', {
     annotations: labels('Annotations of all Services'),
+    host: {
+      enum: ['0.0.0.0', '::'],
+      description:
+        'Address of the listeners in the pods. `::` is for IPv6 and IPv4, where the pods have IPv6',
+    },
+    ipFamilyPolicy: {
+      enum: ['', 'SingleStack', 'PreferDualStack', 'RequireDualStack'],
+      description: "Of all Services; empty: the cluster's default",
+    },
+    ipFamilies: {
+      type: 'array',
+      items: { enum: ['IPv4', 'IPv6'] },
+      description: "Of all Services, the first one first: `[IPv6, IPv4]`; empty: the cluster's default",
+    },
     admin: flag('Opens the admin listener (8081) to other pods, with a Service `…-admin`'),
     gateway: flag('Opens the check (8082, gRPC 8083) to other pods, with a Service `…-gateway`'),
     usage: flag(

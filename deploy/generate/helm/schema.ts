@@ -43,5 +43,7 @@ export const peers = (listener: string): Schema => ({
 
 /** Of Kubernetes; empty where nothing is named. */
 export const NAME = { pattern: '^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$', maxLength: 253 }
+/** Of a Service; empty where nothing is named. */
+export const SERVICE_NAME = { pattern: '^([a-z]([-a-z0-9]*[a-z0-9])?)?$', maxLength: 63 }
 export const STORAGE = { pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi|Ti)$' }
 export const SECRET_KEY = { pattern: '^[-._a-zA-Z0-9]+$' }

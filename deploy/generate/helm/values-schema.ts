@@ -1,5 +1,6 @@
 import type { VariableDescription } from '../../../src/config/env.ts'
 import { gateways, network } from './network-values.ts'
+import { pods } from './pod-values.ts'
 import {
   asInKubernetes,
   count,
@@ -9,6 +10,7 @@ import {
   object,
   type Schema,
   SECRET_KEY,
+  SERVICE_NAME,
   STORAGE,
   text,
 } from './schema.ts'
@@ -97,8 +99,9 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
     }),
     required: ['repository'],
   },
-  nameOverride: text("Replaces the chart's name in labels and names"),
-  fullnameOverride: text('Replaces the whole name of all objects'),
+  nameOverride: text("Replaces the chart's name in labels and names; 50 characters of it", SERVICE_NAME),
+  fullnameOverride: text('Replaces the whole name of all objects; 50 characters of it', SERVICE_NAME),
+  commonLabels: labels('Labels of all objects and pods'),
   issuer: text('**Required.** `iss` of every token, byte for byte', {
     pattern: '^https://[-.:\\[\\]a-zA-Z0-9]+(/[^\\s"#?]*[^\\s"#?/])?$',
     maxLength: 200,
@@ -121,6 +124,10 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
   migration: object('', {
     enabled: flag('Migrates the database before an installation and before an upgrade, in a Job'),
     timeoutSeconds: count('The Job fails after this time', 1),
+    serviceAccountName: text(
+      "An existing service account for the Job, as `DATABASE_PASSWORD_COMMAND` may need; empty: that of `serviceAccount.name` if the chart does not create it, else the namespace's default",
+      NAME,
+    ),
   }),
   secrets: object('', {
     existingSecret: text(
@@ -162,50 +169,6 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
     storage: text('Size of its volume', STORAGE),
   }),
 })
-
-const pods: Record<string, Schema> = {
-  serviceAccount: object('', {
-    create: flag('Creates a service account. Mintmark uses no Kubernetes API, except with `apiToken`'),
-    name: text('Name of the service account; empty: the name of all objects'),
-    annotations: labels('Annotations of the service account'),
-    apiToken: flag(
-      'Mounts its token for the API server, so that identity providers with `in_cluster` can fetch the keys of the cluster (docs/guides/workload-identity.md)',
-    ),
-  }),
-  podAnnotations: labels('Annotations of the pods, and of the migration'),
-  podLabels: labels('Labels of the pods, and of the migration'),
-  resources: {
-    type: 'object',
-    description: 'Requests and limits of each pod: docs/guides/sizing.md has the figures',
-    propertyNames: { enum: ['requests', 'limits', 'claims'] },
-  },
-  terminationGracePeriodSeconds: count(
-    'Time to end: Mintmark accepts connections for 5 s, longer while they arrive, then finishes what is in flight; all of it ends within this time',
-    10,
-  ),
-  podDisruptionBudget: object('', {
-    enabled: flag('Creates a PodDisruptionBudget'),
-    maxUnavailable: {
-      type: ['integer', 'string'],
-      minimum: 0,
-      pattern: '^[0-9]{1,3}%$',
-      description: 'How many replicas may be evicted at a time',
-    },
-  }),
-  autoscaling: object('', {
-    enabled: flag('Creates a HorizontalPodAutoscaler'),
-    minReplicas: count('Fewest replicas', 1),
-    maxReplicas: count('Most replicas', 1),
-    targetCPUUtilizationPercentage: count('Target, as a percentage of the requested CPU', 1, 100),
-  }),
-  nodeSelector: labels('Node selector of the pods'),
-  tolerations: asInKubernetes('array', 'Tolerations of the pods'),
-  affinity: asInKubernetes(
-    'object',
-    'Affinity of the pods. Replicas are spread over zones and nodes without it',
-  ),
-  priorityClassName: text('Priority class of the pods'),
-}
 
 const observability: Record<string, Schema> = {
   serviceMonitor: object('', {

@@ -1,6 +1,7 @@
 import { parseAllDocuments } from 'yaml'
 import { CLAIM_HEADERS, STRIPPED_NAMES, STRIPPED_PREFIXES } from '../../gateway/headers.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { MODIFIED } from '../sync/published-jwks.ts'
 import { type Finding, fault, ok } from './finding.ts'
 import { keyFinding } from './gateway-key-checks.ts'
 import type { Jwks } from './jwks-checks.ts'
@@ -11,6 +12,8 @@ interface Resource {
   kind: string
   namespace: string
   name: string
+  /** Whether `mintmark sync` wrote it. */
+  isSynced: boolean
   spec: Json
 }
 
@@ -44,6 +47,7 @@ export function istioFindings(
   return ours.flatMap(resource => [
     ...ruleFindings(resource, issuer),
     ...inlineFindings(resource, issuer, published),
+    ...lostFindings(resource, issuer),
     ...policyFindings(resource, resources),
     ...stripFindings(resource, resources),
   ])
@@ -60,11 +64,12 @@ function readResources({ name, text }: { name: string; text: string }): Resource
 }
 
 function toResource({ kind, metadata, spec }: Json): Resource {
-  const { name, namespace } = (metadata ?? {}) as Json
+  const { name, namespace, annotations } = (metadata ?? {}) as Json
   return {
     kind: String(kind),
     name: String(name),
     namespace: String(namespace ?? 'default'),
+    isSynced: MODIFIED in ((annotations ?? {}) as Json),
     spec: (spec ?? {}) as Json,
   }
 }
@@ -111,6 +116,19 @@ const inlineFindings = (resource: Resource, issuer: string, published: Jwks | un
   rulesOf(resource)
     .filter(rule => rule.issuer === issuer && typeof rule.jwks === 'string')
     .map(rule => keyFinding(shown(resource), String(rule.jwks), published))
+
+/** Of an object in the cluster: sync wrote its rules, and they are no longer its own. */
+function lostFindings(resource: Resource, issuer: string): Finding[] {
+  const isLost = ({ issuer: its, jwks }: Json) => its === issuer && typeof jwks !== 'string'
+  if (!resource.isSynced || !rulesOf(resource).some(isLost)) return []
+  return [
+    fault(
+      'sync',
+      `another tool has replaced the rules that mintmark sync wrote in ${shown(resource)}: the JWKS is no longer inline`,
+      'Pause that tool, run sync with --once --force-conflicts, and remove jwtRules from what it applies (docs/guides/istio.md).',
+    ),
+  ]
+}
 
 /** A RequestAuthentication lets requests without a token through: a policy on the same workloads must reject them. */
 function policyFindings(resource: Resource, all: readonly Resource[]): Finding[] {

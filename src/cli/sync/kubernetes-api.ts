@@ -49,10 +49,19 @@ export class KubernetesApi {
     }
   }
 
-  /** @throws {SyncFault} with what the API server says */
-  async call(method: string, path: string, body?: object): Promise<KubernetesObject> {
+  /** Changes only the fields of `body` (RFC 7386). @throws {SyncFault} */
+  merge(path: string, body: object): Promise<KubernetesObject> {
+    return this.call('PATCH', path, body, 'application/merge-patch+json')
+  }
+
+  /** A PATCH applies the object, unless `type` is another one. @throws {SyncFault} with what the API server says */
+  async call(
+    method: string,
+    path: string,
+    body?: object,
+    type = method === 'PATCH' ? 'application/apply-patch+yaml' : 'application/json',
+  ): Promise<KubernetesObject> {
     const { server, tls, token, origin } = this.#access
-    const type = method === 'PATCH' ? 'application/apply-patch+yaml' : 'application/json'
     const credential = await token()
     let answer: BoundedAnswer
     try {

@@ -8,6 +8,9 @@ import { SyncFault } from './sync-fault.ts'
 const MOST_BYTES = 65_536
 /** With a publish lead of ten minutes or more the JWKS may be cached for this long, otherwise for half of the lead. */
 const FULL_MAX_AGE_SECONDS = 300
+/** Annotation: when Mintmark last changed the JWKS that the object has. An older one is not written over it. */
+export const MODIFIED = 'mintmark/jwks-modified'
+
 /** A JWK Set as Mintmark publishes it. */
 export interface PublishedJwks {
   /** The text for `jwks` of a rule. Equal for equal sets. */

@@ -7,14 +7,14 @@ import {
   type KubernetesObject,
   type Manager,
 } from './kubernetes-api.ts'
-import type { PublishedJwks } from './published-jwks.ts'
+import { MODIFIED, type PublishedJwks } from './published-jwks.ts'
 import { VERSION } from './revocation-policy.ts'
 import { SyncFault } from './sync-fault.ts'
 
 /** The field manager of server-side apply. */
 const MANAGER = 'mintmark-sync'
-/** When Mintmark last changed the JWKS that the object has: an older one is not written over it. */
-const MODIFIED = 'mintmark/jwks-modified'
+/** Where `kubectl apply` and Argo CD record what they applied, unless they apply server-side. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 /** More than a replica that reaches its database lags behind another one. */
 const LAG_MS = 60_000
 /** How often an object that changes between reading and writing is tried in one round. */
@@ -89,9 +89,11 @@ async function applyWhereDifferent(
   path: string,
 ): Promise<'written' | 'unchanged'> {
   for (let left = TRIES; ; left--) {
-    const applied = wanted(await api.find(path))
+    const live = await api.find(path)
+    const applied = wanted(live)
     if (applied === 'unchanged') return 'unchanged'
     try {
+      if (forceConflicts && (await disown(api, path, live, applied.object))) continue
       const force = forceConflicts ? '&force=true' : ''
       await api.call(
         'PATCH',
@@ -105,6 +107,35 @@ async function applyWhereDifferent(
       if (manager) throw ownedByAnother(applied.title, error.managers, manager)
       if (left === 1) throw error
     }
+  }
+}
+
+/**
+ * Client-side apply deletes what the tool applied last and its next file does not have, also when another manager owns it by then: fields
+ * that are taken over leave the record of what it applied. Returns whether the object was changed. @throws {SyncFault}
+ */
+async function disown(
+  api: KubernetesApi,
+  path: string,
+  live: KubernetesObject | undefined,
+  taken: KubernetesObject,
+): Promise<boolean> {
+  const record = parsedRecord(live?.metadata?.annotations?.[LAST_APPLIED])
+  if (!record?.spec) return false
+  const kept = Object.entries(record.spec).filter(([field]) => !(field in taken.spec))
+  if (kept.length === Object.keys(record.spec).length) return false
+  const annotations = { [LAST_APPLIED]: JSON.stringify({ ...record, spec: Object.fromEntries(kept) }) }
+  const { resourceVersion } = live?.metadata ?? {}
+  await api.merge(`${path}?fieldManager=${MANAGER}`, { metadata: { resourceVersion, annotations } })
+  return true
+}
+
+/** Undefined for none, and for one that no tool wrote. */
+function parsedRecord(text: unknown): { spec?: Record<string, unknown> } | undefined {
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return undefined
   }
 }
 
@@ -173,7 +204,7 @@ function ownedByAnother(title: string, managers: readonly Manager[], { name }: M
   const fields = managers.map(manager => `${manager.field} ("${manager.name}")`).join(', ')
   return new SyncFault(
     'conflict',
-    `${title}: fields are owned by another field manager${tool ? `, ${tool}` : ''}: ${fields}. Remove these fields ` +
-      'from what it applies: sync applies them from its file. Then run sync with the same options and --once --force-conflicts.',
+    `${title}: fields are owned by another field manager${tool ? `, ${tool}` : ''}: ${fields}. Pause that tool, run sync with the same ` +
+      'options and --once --force-conflicts, and remove these fields from what the tool applies: sync applies them from its file.',
   )
 }

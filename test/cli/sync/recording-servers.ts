@@ -59,7 +59,7 @@ export class Objects {
   readonly byPath = new Map<string, Json>()
   #version = 0
 
-  answer({ method, url, body }: Recorded): Answer {
+  answer({ method, url, headers, body }: Recorded): Answer {
     const path = url.replace(/\?.*/, '')
     const key = method === 'POST' ? `${path}/${body.metadata.name}` : path
     const found = this.byPath.get(key)
@@ -67,7 +67,9 @@ export class Objects {
     if (body.metadata.resourceVersion !== found?.metadata.resourceVersion)
       return status(409, 'Conflict', 'the object has been modified')
     const metadata = { ...found?.metadata, ...body.metadata, resourceVersion: String(++this.#version) }
-    this.byPath.set(key, { ...body, metadata })
+    const isMerge = headers['content-type'] === 'application/merge-patch+json'
+    const annotations = { ...(isMerge && found?.metadata.annotations), ...body.metadata.annotations }
+    this.byPath.set(key, { ...(isMerge && found), ...body, metadata: { ...metadata, annotations } })
     return { status: found ? 200 : 201, body: this.byPath.get(key) }
   }
 }

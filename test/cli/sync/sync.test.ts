@@ -18,6 +18,7 @@ const ISSUER = 'https://tokens.example.com'
 const PATH = '/apis/security.istio.io/v1/namespaces/istio-system/requestauthentications/mintmark'
 const EXAMPLE = new URL('../../../deploy/istio/request-authentication.yaml', import.meta.url)
 const KEYS = [signingKey(), signingKey()]
+const LAST = 'kubectl.kubernetes.io/last-applied-configuration'
 
 let folder: string
 let api: RecordingServer
@@ -179,6 +180,37 @@ describe('mintmark sync --once', () => {
     expect(stderr).toContain(`another field manager${tool}: .spec.jwtRules ("${manager}")`)
     expect(stderr).toContain('--once --force-conflicts')
     expect((await sync('--force-conflicts')).code).toBe(0)
+  })
+
+  it('takes the fields out of what a client-side apply recorded, before it takes them over', async () => {
+    const taken = { jwtRules: [{ issuer: ISSUER }], selector: { matchLabels: {} } }
+    const record = (spec: object) => ({ [LAST]: JSON.stringify({ kind: 'X', spec }) })
+    const live = (annotations: object) => ({
+      ...{ apiVersion: 'security.istio.io/v1', kind: 'RequestAuthentication', spec: { jwtRules: [] } },
+      metadata: { name: 'mintmark', namespace: 'istio-system', resourceVersion: '7', annotations },
+    })
+    objects.byPath.set(PATH, live(record({ ...taken, other: 1 })))
+    expect((await sync('--force-conflicts')).code).toBe(0)
+    const [merged, applied, ...more] = writes()
+    expect(more).toEqual([])
+    expect(merged?.headers['content-type']).toBe('application/merge-patch+json')
+    expect(merged?.body).toEqual({ metadata: { resourceVersion: '7', annotations: record({ other: 1 }) } })
+    expect(applied?.url).toContain('force=true')
+
+    for (const annotations of [{}, record({ other: 1 }), { [LAST]: 'no JSON' }]) {
+      objects.byPath.set(PATH, live(annotations))
+      api.requests.length = 0
+      expect((await sync('--force-conflicts')).code).toBe(0)
+      expect(writes()).toHaveLength(1)
+    }
+  })
+
+  it('leaves what a client-side apply recorded without --force-conflicts', async () => {
+    const annotations = { [LAST]: JSON.stringify({ spec: { jwtRules: [] } }) }
+    const metadata = { resourceVersion: '7', annotations }
+    objects.byPath.set(PATH, { kind: 'RequestAuthentication', metadata, spec: {} })
+    await sync()
+    expect(writes().map(({ headers }) => headers['content-type'])).toEqual(['application/apply-patch+yaml'])
   })
 
   it.each<[string, () => Answer | 'lost', number, RegExp]>([

@@ -1,6 +1,21 @@
 {{/* What values.schema.json cannot say in words: values that need others. */}}
 {{- define "mintmark.checks" -}}
 {{- $v := .Values }}
+{{- range $value := list "commonLabels" "podLabels" }}
+{{- range $label := keys (get $v $value | default dict) }}
+{{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/part-of" "helm.sh/chart") }}
+{{- fail (printf "%s must not have %s: it is a label that the chart sets, and some of them select its pods. Remove it." $value $label) }}
+{{- end }}
+{{- if and (eq $value "podLabels") (hasKey ($v.commonLabels | default dict) $label) }}
+{{- fail (printf "podLabels and commonLabels both have %s. Remove one: pods have the common labels too." $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $v.extraEnv }}
+{{- if regexMatch "^(MINTMARK_|DATABASE_|MIGRATE_DATABASE_|OTEL_EXPORTER_OTLP_(ENDPOINT|HEADERS)(_FILE)?$)" .name }}
+{{- fail (printf "extraEnv must not have %s: the chart sets Mintmark's own variables from settings and the values of their topic." .name) }}
+{{- end }}
+{{- end }}
 {{- if and $v.secrets.generate $v.secrets.existingSecret }}
 {{- fail "secrets.generate and secrets.existingSecret exclude each other. Remove one." }}
 {{- end }}

@@ -14,7 +14,7 @@
 
 {{- define "mintmark.selector" -}}
 app.kubernetes.io/name: {{ include "mintmark.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mintmark.labels" -}}
@@ -27,6 +27,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: mintmark
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "mintmark.serviceAccountName" -}}
@@ -51,19 +54,22 @@ app.kubernetes.io/part-of: mintmark
 
 {{- define "mintmark.databaseSecretName" -}}
 {{- if .Values.trialDatabase.enabled -}}
-{{ include "mintmark.fullname" . }}-trial-database
+{{ include "mintmark.trialDatabase" . }}
 {{- else -}}
 {{ .Values.database.existingSecret }}
 {{- end }}
 {{- end }}
 
+{{/* Values that a release of before did not have may be absent: helm upgrade --reuse-values. */}}
+{{- define "mintmark.host" -}}
+{{ default "0.0.0.0" .Values.services.host }}
+{{- end }}
+
 {{- define "mintmark.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 1000
-runAsGroup: 1000
-fsGroup: 1000
-seccompProfile:
-  type: RuntimeDefault
+{{- $given := .Values.podSecurityContext }}
+{{- if kindIs "invalid" $given }}{{ $given = dict "runAsUser" 1000 "runAsGroup" 1000 "fsGroup" 1000 }}{{ end }}
+{{- $fixed := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- toYaml (merge (deepCopy $given) $fixed) }}
 {{- end }}
 
 {{- define "mintmark.securityContext" -}}
@@ -91,16 +97,20 @@ capabilities:
 {{- if .Values.snapshots.enabled }}
 {{- $_ := set $env "MINTMARK_SNAPSHOT_DIR" "/var/lib/mintmark/snapshots" }}
 {{- end }}
+{{- $host := include "mintmark.host" . }}
+{{- if ne $host "0.0.0.0" }}
+{{- $_ := set $env "MINTMARK_HOST" $host }}
+{{- end }}
 {{- if .Values.services.admin }}
-{{- $_ := set $env "MINTMARK_ADMIN_HOST" "0.0.0.0" }}
+{{- $_ := set $env "MINTMARK_ADMIN_HOST" $host }}
 {{- end }}
 {{- if .Values.services.usage }}
-{{- $_ := set $env "MINTMARK_OTLP_HOST" "0.0.0.0" }}
+{{- $_ := set $env "MINTMARK_OTLP_HOST" $host }}
 {{- $_ := set $env "MINTMARK_OTLP_HTTP_PORT" "8085" }}
 {{- $_ := set $env "MINTMARK_OTLP_GRPC_PORT" "8087" }}
 {{- end }}
 {{- if .Values.xds.enabled }}
-{{- $_ := set $env "MINTMARK_XDS_HOST" "0.0.0.0" }}
+{{- $_ := set $env "MINTMARK_XDS_HOST" $host }}
 {{- if .Values.xds.tokensSecret }}
 {{- $_ := set $env "MINTMARK_XDS_TOKENS_FILE" "/etc/mintmark/xds/tokens/tokens" }}
 {{- end }}
@@ -128,6 +138,33 @@ capabilities:
 - name: {{ $name }}
   value: {{ get $env $name | quote }}
 {{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Where the pods may run: of the service, of sync and of the migration. */}}
+{{- define "mintmark.placement" -}}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The trial database. The pods of a StatefulSet have its name and a hash in a label, so it is shorter than other names. */}}
+{{- define "mintmark.trialDatabase" -}}
+{{ include "mintmark.fullname" . | trunc 37 | trimSuffix "-" }}-trial-database
 {{- end }}
 
 {{/* Name of the port of the xDS listener: Istio and meshes read the protocol from it. */}}
