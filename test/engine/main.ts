@@ -13,7 +13,7 @@ import { type Installation, startInstallation } from './installation.ts'
 import { checkPrefixCache } from './prefix-cache.ts'
 import { checkPriorities } from './priorities.ts'
 import { measurePriorities } from './priority-figures.ts'
-import { checkIdentityPrograms, checkRecipes, installOpenWebui, RECIPE_FLAGS } from './recipes.ts'
+import { checkIdentityPrograms, checkRecipes, installOpenWebui, RECIPE_ENV, RECIPE_FLAGS } from './recipes.ts'
 import { checkListedRoutes, checkRoutes } from './routes.ts'
 import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
 
@@ -103,8 +103,8 @@ async function withEngine(
 ): Promise<void> {
   const begun = performance.now()
   const runner = configuration === 'pooling' ? 'pooling' : 'generate'
-  const flags = configuration === 'recipes' ? RECIPE_FLAGS : []
-  const engine = await startEngine({ runner, flags })
+  const more = configuration === 'recipes' ? { flags: RECIPE_FLAGS, env: RECIPE_ENV } : {}
+  const engine = await startEngine({ runner, ...more })
   environment.onEnd(engine.stop)
   const since = () => ((performance.now() - begun) / 1000).toFixed(0)
   console.log(`\nvLLM, ${configuration}: started in ${since()} s`)

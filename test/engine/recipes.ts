@@ -15,8 +15,9 @@ import type { Installation } from './installation.ts'
 export const RECIPE_FLAGS = [
   ...['--max-model-len', '131072', '--hf-overrides', '{"max_position_embeddings": 131072}'],
   ...['--enable-auto-tool-choice', '--tool-call-parser', 'hermes'],
-  ...['--override-generation-config', '{"temperature": 0, "max_new_tokens": 12}'],
+  ...['--override-generation-config', '{"temperature": 0}', '--logits-processors', 'ends_soon:EndsSoon'],
 ]
+export const RECIPE_ENV = { PYTHONPATH: new URL('.', import.meta.url).pathname }
 
 /** Where that is possible; else its recipe is not run. @throws {Error} */
 export function installOpenWebui(): void {
