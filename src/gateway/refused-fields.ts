@@ -35,7 +35,7 @@ export const LONGEST_FIELD = 25
  * the operator's network, so the media has to be in the body, as a data: URI.
  */
 export const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
-/** Nested names of media beside which a `uuid` is refused: by it vLLM takes what an earlier request of any tenant stored under it. */
+/** Nested names of media for which a `uuid` is refused, because by it vLLM takes what an earlier request of any tenant stored under it. */
 export const UUID_FIELDS = [
   'image_url',
   'audio_url',

@@ -41,7 +41,7 @@ export async function newReader(given: Pick<Reader, 'issuer' | 'gateway' | 'secr
   return { ...given, home, leave: () => rm(home, { recursive: true, maxRetries: 3 }) }
 }
 
-/** A recipe of docs/guides/clients.md, as it is there but for the addresses. */
+/** A recipe of docs/guides/clients.md, unchanged but for the addresses. */
 export interface Recipe {
   /** Of its section. */
   heading: string

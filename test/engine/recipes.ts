@@ -27,7 +27,7 @@ export function installOpenWebui(): void {
   else if (status !== 0) throw new Error(`${script} ended with ${status}: ${stderr}`)
 }
 
-/** Each recipe of docs/guides/clients.md, as it is there but for the addresses, gets the engine's own answer. */
+/** Each recipe of docs/guides/clients.md, unchanged but for the addresses, gets the engine's own answer. */
 export async function checkRecipes(
   checks: Checks,
   engine: Engine,
