@@ -58,6 +58,13 @@ try {
     await checkClasses(checks, api)
     await checkParts(checks, api)
   }
+  if (PARTS.some(part => part !== 'api' && wants(part))) await examineEngines()
+} finally {
+  await environment.close()
+}
+checks.end()
+
+async function examineEngines(): Promise<void> {
   const installation = await startInstallation(environment)
   if (wants('generate') || wants('queue') || wants('priorities'))
     await withEngine('generate', installation, async (engine, gateway) => {
@@ -79,10 +86,7 @@ try {
       await checkIdentityPrograms(checks, engine, identities, installation)
     })
   }
-} finally {
-  await environment.close()
 }
-checks.end()
 
 type StartGateway = (
   file: string,
