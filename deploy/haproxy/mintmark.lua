@@ -42,7 +42,16 @@ local FETCHED_FIELDS = {
   ["source"] = true,
 }
 -- By the `uuid` of such media vLLM takes what an earlier request of any tenant stored under it.
-local HAS_MEDIA = { image_url = true, audio_url = true, video_url = true, input_audio = true, image_embeds = true, audio_embeds = true }
+local UUID_FIELDS = {
+  ["image_url"] = true,
+  ["audio_url"] = true,
+  ["video_url"] = true,
+  ["input_audio"] = true,
+  ["image_embeds"] = true,
+  ["audio_embeds"] = true,
+  ["video_embeds"] = true,
+  ["image_pil"] = true,
+}
 local LONGEST_MEDIA_NAME = 12
 -- In the objects of the list `input`, which SGLang embeds.
 local EMBEDDED_INPUTS = { image = true, video = true }
@@ -91,7 +100,7 @@ local function read_nested(text, i, last, depth, scan)
   local fetched = FETCHED_FIELDS[name]
   local embedded = scan.embeds and depth <= INPUT_DEPTH and EMBEDDED_INPUTS[name]
   local called = scan.talks and depth == TOOL_DEPTH and name == "input"
-  if not (fetched or embedded or called or HAS_MEDIA[name] or name == "url" or name == "uuid") then return end
+  if not (fetched or embedded or called or UUID_FIELDS[name] or name == "url" or name == "uuid") then return end
   local c
   i, c = skip_space(text, last + 1)
   if c ~= COLON then return end
@@ -101,7 +110,7 @@ local function read_nested(text, i, last, depth, scan)
   local addresses = embedded or (fetched and name ~= "source")
   if name == "url" then addresses = scan.is_media[depth] end
   if addresses and c == QUOTE and not is_data(scan.written, i) then scan.fault = address_in(name) end
-  scan.has_media[depth] = scan.has_media[depth] or HAS_MEDIA[name]
+  scan.has_media[depth] = scan.has_media[depth] or UUID_FIELDS[name]
   scan.has_uuid[depth] = scan.has_uuid[depth] or name == "uuid"
   if scan.has_media[depth] and scan.has_uuid[depth] then
     scan.fault = "`uuid` of media is not supported here. Remove it."

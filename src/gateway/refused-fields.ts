@@ -35,15 +35,21 @@ export const LONGEST_FIELD = 25
  * the operator's network, so the media has to be in the body, as a data: URI.
  */
 export const FETCHED_FIELDS = ['image_url', 'audio_url', 'video_url', 'source']
-/** Media without an address. */
-const EMBEDDED_FIELDS = ['input_audio', 'image_embeds', 'audio_embeds']
-/** The same in the objects of the list `input`: SGLang embeds it. Elsewhere they may have any value. */
+/** Nested names of media for which a `uuid` is refused, because by it vLLM takes what an earlier request of any tenant stored under it. */
+export const UUID_FIELDS = [
+  'image_url',
+  'audio_url',
+  'video_url',
+  'input_audio',
+  'image_embeds',
+  'audio_embeds',
+  'video_embeds',
+  'image_pil',
+]
+/** Media in the objects of the list `input`: SGLang embeds it. Elsewhere they may have any value. */
 export const EMBEDDED_INPUTS = ['image', 'video']
-/**
- * By the `uuid` of media vLLM takes what an earlier request of any tenant stored under it. `input` in a part of a message has the
- * arguments of a tool, which may have any names; engines make text of it.
- */
-export const MEDIA_NAMES = FETCHED_FIELDS.concat(EMBEDDED_FIELDS, EMBEDDED_INPUTS, 'url', 'uuid', 'input')
+/** `input` in a part of a message has the arguments of a tool, which may have any names; engines make text of it. */
+export const MEDIA_NAMES = FETCHED_FIELDS.concat(UUID_FIELDS, EMBEDDED_INPUTS, 'url', 'uuid', 'input')
 export const LONGEST_MEDIA_NAME = 12
 /** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
 export const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']

@@ -1,5 +1,6 @@
 import { ISSUER } from '../../deploy/generate/example.ts'
 import type { Environment } from '../faults/environment/environment.ts'
+import type { Replica } from '../faults/environment/replica.ts'
 import { ADAPTERS, BASE } from './engine.ts'
 
 /** A tenant with one adapter, its key, and a token of an hour. */
@@ -19,6 +20,8 @@ export interface Installation {
   plain: Omit<Tenant, 'adapter'>
   /** Mintmark's public listener. */
   issuer: string
+  /** A call to the admin API; the path begins after /admin/v1. */
+  admin: Replica['admin']
 }
 
 /** A Mintmark process with the engine's models, and two tenants. @throws {Error} when a key cannot be exchanged */
@@ -49,6 +52,7 @@ export async function startInstallation(environment: Environment): Promise<Insta
   return {
     ports: { public: portOf('public'), gateway: portOf('gateway'), gatewayGrpc: portOf('gatewayGrpc') },
     issuer: urls.public ?? '',
+    admin: replica.admin,
     acme: await withAdapter('acme', 'premium', 'acme-sql'),
     blue: await withAdapter('blue', 'batch', 'blue-chat'),
     plain: await tenant('plain', 'standard', []),

@@ -120,6 +120,13 @@ async function checkOpenai(
   await checks.equal(`${where}: embeddings reach the engine, which has none here`, 'NotFoundError', () =>
     classOf(client.embeddings.create({ model: BASE, input: PROMPT })),
   )
+  await checks.equal(`${where}: lists the tenant's models only`, [own.adapter, BASE], async () => {
+    const { data } = await client.models.list()
+    return data.map(({ id }) => id).toSorted()
+  })
+  await checks.equal(`${where}: ${other.adapter} is not shown`, 'NotFoundError', () =>
+    classOf(client.models.retrieve(other.adapter)),
+  )
   for (const model of [other.adapter, 'gpt-4'])
     await checks.equal(`${where}: ${model} is refused`, 'PermissionDeniedError', () => classOf(chat(model)))
   await checks.equal(`${where}: a wrong key is refused`, 'AuthenticationError', () => {
@@ -156,6 +163,13 @@ async function checkAnthropic(
     const counted = await client.messages.countTokens({ model: BASE, messages: MESSAGES })
     return counted.input_tokens > 0
   })
+  await checks.equal(`${where}: lists the tenant's models only`, [own.adapter, BASE], async () => {
+    const { data } = await client.models.list()
+    return data.map(({ id }) => id).toSorted()
+  })
+  await checks.equal(`${where}: ${other.adapter} is not shown`, 'NotFoundError', () =>
+    classOf(client.models.retrieve(other.adapter)),
+  )
   await checks.equal(
     `${where}: ${other.adapter} is refused`,
     'PermissionDeniedError permission_error',

@@ -15,7 +15,7 @@ import {
   startCheckEnvironment,
 } from './check-environment.ts'
 import { chat, type Sent, send } from './client.ts'
-import { CLOSED_REQUESTS, CLOSED_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
+import { CLOSED_REQUESTS, CLOSED_ROUTES, OTHER_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
 import { tableInGuide } from './contract-table.ts'
 import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitlement-cases.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
@@ -261,6 +261,18 @@ export function checkContract(name: string, expected: Expected): void {
         expect(environment.upstream.malformed).toEqual([])
         environment.upstream.forget()
       }
+    })
+
+    it('keeps closed every other route of vLLM, and those of other engines', async () => {
+      const opened: string[] = []
+      for (const path of OTHER_ROUTES)
+        for (const method of ['GET', 'POST', 'DELETE']) {
+          const body = method === 'POST' ? chat('llama-3-8b') : ''
+          const { status } = await show(acme(kind), { method, path, body })
+          if (status < 400) opened.push(`${method} ${path} ${status}`)
+        }
+      expect(opened).toEqual([])
+      expect(environment.upstream.requests).toHaveLength(0)
     })
 
     it.each(CLOSED_REQUESTS)('rejects %s', async (_, line, header) => {

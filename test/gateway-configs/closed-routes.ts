@@ -1,3 +1,6 @@
+import { MODEL_ROUTES, ROUTES } from '../../src/gateway/headers.ts'
+import { CLOSED, ELSEWHERE } from '../engine/closed-routes.ts'
+
 /**
  * vLLM's own routes and paths that could be mistaken for allowed ones. None may reach the engine, with a token or
  * without.
@@ -61,6 +64,13 @@ export const CLOSED_ROUTES: [method: string, path: string][] = [
   ['POST', '/v1/load_lora_adapter?/v1/chat/completions'],
 ]
 
+/** Every other route of vLLM, those of the groups that the files of deploy/ do not open, and those of other engines. */
+export const OTHER_ROUTES: readonly string[] = [
+  ...Object.values(CLOSED).flat(),
+  ...ELSEWHERE,
+  ...ROUTES.filter(route => route.model !== 'none' && !MODEL_ROUTES.includes(route)).map(({ path }) => path),
+].map(path => path.replaceAll(/\{\w+\}/g, 'x'))
+
 /** Attempts in a request line or a header, in place of a path. */
 export const CLOSED_REQUESTS: [what: string, line: string, header: string][] = [
   ['an absolute-form target', 'POST http://inference.example.com/v1/load_lora_adapter HTTP/1.1', ''],
@@ -72,6 +82,11 @@ export const CLOSED_REQUESTS: [what: string, line: string, header: string][] = [
   ],
   ['X-HTTP-Method-Override', 'POST /v1/load_lora_adapter HTTP/1.1', 'X-HTTP-Method-Override: GET\r\n'],
   ['a websocket', 'GET /v1/models HTTP/1.1', 'Upgrade: websocket\r\nConnection: Upgrade\r\n'],
+  [
+    'a websocket of its own route',
+    'GET /v1/realtime?model=llama-3-8b HTTP/1.1',
+    'Upgrade: websocket\r\nConnection: Upgrade\r\n',
+  ],
   [
     'a websocket with a body',
     'POST /v1/chat/completions HTTP/1.1',

@@ -72,6 +72,12 @@ export const FETCHING_BODIES: [what: string, body: string, named: string][] = [
     'image_url',
   ],
   ['media of another request', parts('{"type":"image_url","image_url":null,"uuid":"logo"}'), 'uuid'],
+  [
+    'an image object of another request',
+    parts('{"type":"image_pil","image_pil":null,"uuid":"logo"}'),
+    'uuid',
+  ],
+  ['a film of another request', parts('{"uuid":"logo","video_embeds":null}'), 'uuid'],
   ['a uuid first', parts(`{"uuid":"logo","input_audio":{"data":"UklGRg=="}}`), 'uuid'],
 ]
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { rawHttp } from '../support/raw-http.ts'
 import { chat, send } from './client.ts'
-import { CLOSED_REQUESTS, CLOSED_ROUTES } from './closed-routes.ts'
+import { CLOSED_REQUESTS, CLOSED_ROUTES, OTHER_ROUTES } from './closed-routes.ts'
 import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
 
@@ -20,6 +20,19 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s keeps closed', name => {
       expect(answer.status).toBeGreaterThanOrEqual(400)
       expect(answer.status).toBeLessThan(500)
     }
+    expect(environment.upstream.requests).toHaveLength(0)
+  })
+
+  it('every other route of vLLM, and those of other engines', async () => {
+    const opened: string[] = []
+    for (const path of OTHER_ROUTES)
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        const body = method === 'POST' ? chat('llama-3-8b') : ''
+        const sent = { method, path, body, token: environment.tokens.acme }
+        const { status } = await send(environment.gateways[name].url, sent)
+        if (status < 400) opened.push(`${method} ${path} ${status}`)
+      }
+    expect(opened).toEqual([])
     expect(environment.upstream.requests).toHaveLength(0)
   })
 

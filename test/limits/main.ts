@@ -23,10 +23,14 @@ import { checkStopped, type LimitingGateway } from './stopped.ts'
  *
  *   npm run limits
  *   npm run limits -- costs dashboard     only these parts
- *   npm run limits -- engine     what a real vLLM answers, instead (scripts/install-engine.sh)
+ *   npm run limits -- engine     what a real vLLM answers, instead (scripts/install-engine.sh); embeddings: one for embeddings
  *
  * Ends with "N passed, N failed".
  */
+const RUNNERS: Readonly<Record<string, 'generate' | 'pooling'>> = {
+  engine: 'generate',
+  embeddings: 'pooling',
+}
 const reason = missingPrograms()
 if (reason) {
   console.log(`skipped: ${reason}\n0 passed, 0 failed`)
@@ -65,7 +69,8 @@ try {
     stopped: () => checkStopped(checks, setting, gateways),
   }
   const given = process.argv.slice(2)
-  if (given[0] === 'engine') await part(() => checkRealEngine(checks, setting, environment))
+  const runner = RUNNERS[given[0] ?? '']
+  if (runner) await part(() => checkRealEngine(checks, setting, environment, runner))
   else {
     const unknown = given.filter(name => !(name in parts))
     if (unknown.length > 0) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`)

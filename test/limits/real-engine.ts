@@ -1,73 +1,135 @@
 import { request } from 'node:http'
 import type { Checks } from '../engine/checks.ts'
-import { installEngine, startEngine } from '../engine/engine.ts'
+import { type Engine, installEngine, startEngine } from '../engine/engine.ts'
 import type { Environment } from '../faults/environment/environment.ts'
+import { until } from '../support/until.ts'
 import { charged, four, MANY } from './llm-tokens.ts'
 import { ask, MODEL, type Setting } from './setting.ts'
 
 /** Tokens that a stream may be ahead of what its client has read. */
 const AHEAD = 20
+const IDLE_MS = 120_000
 
-/** What is charged for answers of a real vLLM is what it says itself: `npm run limits -- engine`. */
-export async function checkRealEngine(checks: Checks, setting: Setting, environment: Environment) {
-  console.log('\nvLLM')
+/**
+ * What is charged for answers of a real vLLM is what it counts itself, in the answer and in its metrics: `npm run limits -- engine`,
+ * and for embeddings `npm run limits -- embeddings`.
+ */
+export async function checkRealEngine(
+  checks: Checks,
+  setting: Setting,
+  environment: Environment,
+  runner: 'generate' | 'pooling',
+): Promise<void> {
+  console.log(`\nvLLM, ${runner}`)
   const reason = installEngine()
   if (reason) {
     console.log(`  note    not run: ${reason}`)
     return
   }
-  const engine = await startEngine({
-    runner: 'generate',
-    flags: ['--enable-force-include-usage', '--enable-prompt-tokens-details'],
-  })
+  const flags = ['--enable-force-include-usage', '--enable-prompt-tokens-details']
+  const engine = await startEngine({ runner, flags: runner === 'generate' ? flags : [] })
   environment.onEnd(engine.stop)
   const { service, anotherEnvoy, clock, tenant } = setting
   const { url } = await anotherEnvoy(service.port, [
     [`port_value: ${setting.engine.port}`, `port_value: ${engine.port}`],
   ])
   const made = await tenant(MANY, MANY)
-  const messages = [{ role: 'user', content: 'Write about a lighthouse.' }]
-  const cases: [path: string, body: object][] = [
-    ['/v1/chat/completions', { messages, max_tokens: 8 }],
-    ['/v1/chat/completions', { messages, max_tokens: 8, n: 2 }],
-    ['/v1/completions', { prompt: 'A lighthouse', max_tokens: 8 }],
-    ['/v1/messages', { messages, max_tokens: 8 }],
-    ['/v1/responses', { input: 'A lighthouse', max_output_tokens: 8 }],
-  ]
-  for (const [path, fields] of cases)
-    for (const stream of [false, true]) {
-      clock.nextDay()
-      const body = JSON.stringify({ model: MODEL, ...fields, stream })
-      const name = `vLLM: ${path}${'n' in fields ? ', n = 2' : ''}${stream ? ', streamed' : ''}`
-      const { status, text } = await ask(url, made.token, { path, body })
+  const known = runner === 'generate' ? GENERATING : POOLING
+  for (const { path, fields, about = '' } of known) {
+    clock.nextDay()
+    const body = JSON.stringify({ model: MODEL, ...fields })
+    const before = await generated(engine)
+    const { status, text } = await ask(url, made.token, { path, body })
+    const tokens = tokensOf(text)
+    await checks.equal(
+      `vLLM: ${path}${about}: ${tokens} LLM tokens`,
+      [200, true, await engineCount(engine, before, text), ...four(tokens)],
+      async () => [status, tokens > 1, tokens, ...(await charged(setting, made, tokens))],
+    )
+  }
+  for (const { path, fields } of known.filter(({ about }) => !about)) {
+    clock.nextDay()
+    const refused = JSON.stringify({ model: MODEL, ...fields, top_p: 7, encoding_format: 'none' })
+    await checks.equal(`vLLM: ${path}: an error costs nothing`, [400, ...four(0)], async () => {
+      const { status } = await ask(url, made.token, { path, body: refused })
+      // What is charged by mistake would be charged by the time that the next request is.
+      const { text } = await ask(url, made.token, { path, body: JSON.stringify({ model: MODEL, ...fields }) })
       const tokens = tokensOf(text)
-      await checks.equal(`${name}: ${tokens} LLM tokens`, [200, true, ...four(tokens)], async () => [
-        status,
-        tokens > 8,
-        ...(await charged(setting, made, tokens)),
-      ])
-    }
+      return [status, ...(await charged(setting, made, tokens)).map(count => count - tokens)]
+    })
+  }
+  if (runner === 'pooling') return
   clock.nextDay()
-  const seen = await cancelled(`${url}/v1/chat/completions`, made.token, { messages, max_tokens: 1_500 })
+  const before = await generated(engine)
+  const asked = { messages: MESSAGES, max_tokens: 1_500 }
+  const { seen, prompt } = await cancelled(`${url}/v1/chat/completions`, made.token, asked)
   const [tokens = 0] = await charged(setting, made, seen)
-  await checks.equal(`vLLM: cancelled, ${seen} seen, ${tokens} charged`, true, () => {
-    return tokens >= seen && tokens <= seen + AHEAD
-  })
+  const ofEngine = prompt + (await generated(engine)) - before
+  await checks.equal(
+    `vLLM: cancelled, ${seen} seen, ${tokens} charged, ${ofEngine} of the engine`,
+    true,
+    () => tokens >= seen && tokens <= seen + AHEAD && tokens <= ofEngine,
+  )
+}
+
+interface Case {
+  path: string
+  fields: object
+  about?: string
+}
+
+const MESSAGES = [{ role: 'user', content: 'Write about a lighthouse.' }]
+const GENERATING = [
+  { path: '/v1/chat/completions', fields: { messages: MESSAGES, max_tokens: 8 } },
+  { path: '/v1/chat/completions', fields: { messages: MESSAGES, max_tokens: 8, n: 2 }, about: ', n = 2' },
+  { path: '/v1/completions', fields: { prompt: 'A lighthouse', max_tokens: 8 } },
+  { path: '/v1/messages', fields: { messages: MESSAGES, max_tokens: 8 } },
+  { path: '/v1/responses', fields: { input: 'A lighthouse', max_output_tokens: 8 } },
+].flatMap((each): Case[] => [
+  each,
+  { ...each, fields: { ...each.fields, stream: true }, about: `${each.about ?? ''}, streamed` },
+])
+const POOLING: Case[] = [
+  { path: '/v1/embeddings', fields: { input: 'A lighthouse' } },
+  { path: '/v1/embeddings', fields: { input: ['A lighthouse', 'by the sea'] }, about: ', two texts' },
+]
+
+/** Tokens that the engine has generated, by its metrics, once it runs no request. */
+async function generated(engine: Engine): Promise<number> {
+  const metric = (text: string, name: string) =>
+    Number(new RegExp(`^vllm:${name}\\S* (\\S+)$`, 'm').exec(text)?.[1])
+  const read = async () => (await fetch(`${engine.url}/metrics`)).text()
+  const text = await until(
+    'the engine is idle',
+    read,
+    each => metric(each, 'num_requests_running') === 0,
+    IDLE_MS,
+  )
+  return metric(text, 'generation_tokens_total')
+}
+
+/** The prompt as the answer says, and what the engine generated by its metrics. */
+async function engineCount(engine: Engine, before: number, text: string): Promise<number> {
+  const { input_tokens = 0, cache_read_input_tokens = 0, prompt_tokens } = usageOf(text)
+  return (prompt_tokens ?? input_tokens + cache_read_input_tokens) + (await generated(engine)) - before
 }
 
 /** The last count in an answer, streamed or not. */
 function tokensOf(text: string): number {
+  const { input_tokens = 0, output_tokens = 0, cache_read_input_tokens = 0, total_tokens } = usageOf(text)
+  return total_tokens ?? input_tokens + output_tokens + cache_read_input_tokens
+}
+
+function usageOf(text: string): Record<string, number | undefined> {
   const events = text.startsWith('{')
     ? [text]
     : [...text.matchAll(/^data: (\{.*)$/gm)].map(([, event = '']) => event)
   const usages = events.map(event => JSON.parse(event)).map(event => event.usage ?? event.response?.usage)
-  const usage = usages.findLast(Boolean) ?? {}
-  const { input_tokens = 0, output_tokens = 0, cache_read_input_tokens = 0 } = usage
-  return usage.total_tokens ?? input_tokens + output_tokens + cache_read_input_tokens
+  return usages.findLast(Boolean) ?? {}
 }
 
-/** A stream that is given up after some events; the last count that it has shown. */
-function cancelled(url: string, token: string, fields: object): Promise<number> {
+/** A stream that is given up after some events; the last count that it has shown, and that of its prompt. */
+function cancelled(url: string, token: string, fields: object): Promise<{ seen: number; prompt: number }> {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
   return new Promise((resolve, reject) => {
     const sent = request(url, { method: 'POST', agent: false, headers }, response => {
@@ -77,7 +139,10 @@ function cancelled(url: string, token: string, fields: object): Promise<number> 
         if (text.split('\n\n').length > 8) sent.destroy()
       })
       response.once('error', () => {})
-      response.once('close', () => resolve(tokensOf(text.slice(0, text.lastIndexOf('\n\n')))))
+      response.once('close', () => {
+        const whole = text.slice(0, text.lastIndexOf('\n\n'))
+        resolve({ seen: tokensOf(whole), prompt: usageOf(whole).prompt_tokens ?? 0 })
+      })
     })
     sent.once('error', reject)
     sent.end(JSON.stringify({ model: MODEL, ...fields, stream: true }))

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS, UUID_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
@@ -85,6 +85,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       REQUIRED_SCOPE,
       FETCHED_FIELDS,
       STEERING_FIELDS,
+      UUID_FIELDS,
       modelNotFound,
       ...WITHOUT_FORMS,
     })

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS, UUID_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { formParts } from '../envoy-parts/forms.ts'
@@ -92,6 +92,7 @@ function configuration(
     REQUIRED_SCOPE,
     FETCHED_FIELDS,
     STEERING_FIELDS,
+    UUID_FIELDS,
     STRIPPED_NAMES,
     STRIPPED_PREFIXES,
     STREAM_WINDOW_BYTES,

@@ -7,7 +7,7 @@ import {
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS, UUID_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
@@ -81,6 +81,7 @@ export function haproxyFiles(
       MODEL_ROUTES,
       FETCHED_FIELDS,
       STEERING_FIELDS,
+      UUID_FIELDS,
     }),
   }
 }

@@ -8,7 +8,7 @@ import {
   STRIPPED_PREFIXES,
   UNVERIFIED_BODY_BYTES,
 } from '../../../src/gateway/headers.ts'
-import { FETCHED_FIELDS, STEERING_FIELDS } from '../../../src/gateway/refused-fields.ts'
+import { FETCHED_FIELDS, STEERING_FIELDS, UUID_FIELDS } from '../../../src/gateway/refused-fields.ts'
 import { KEY_HEADER_SPELLINGS, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
@@ -63,6 +63,7 @@ const tokenFiles = ({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, s
     REQUIRED_SCOPE,
     FETCHED_FIELDS,
     STEERING_FIELDS,
+    UUID_FIELDS,
     ORIGINS,
     secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
@@ -130,6 +131,7 @@ const staticFiles = (
     REQUIRED_SCOPE,
     FETCHED_FIELDS,
     STEERING_FIELDS,
+    UUID_FIELDS,
     ORIGINS,
     secondHeaders: REMOVED_HEADERS.join('", "'),
     STRIPPED_NAMES,
