@@ -18,7 +18,7 @@ const LONGEST_FILE_BYTES = 16_777_216
 
 /**
  * The documents of files, of the YAML files of folders, and of standard input ("-"), in their order.
- * `note` is told of folders with YAML files that are not read.
+ * `note` receives a sentence on each folder with YAML files that is not read.
  * @throws {CliError} with every fault of every document, each with its file, document and line
  */
 export async function readDocuments(

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { LIMIT_RANGE } from '../../tenants/limits.ts'
 import {
   type Destination,
   type ImportedClient,
@@ -110,10 +111,11 @@ function newTenant(
   const name = nameLike(team.team_alias || team.team_id)
   const organization = organizations.get(team.organization_id ?? '')
   const mapped = mapModels([team.models, organization?.models], destination)
-  const { limits, closed } = mapLimits(team, undefined)
+  const { limits, closed, beyond } = mapLimits(team, undefined)
   noteUnknown(notes, mapped.unknown)
   if (closed)
     notes.add('closed_team', name, 'A limit of 0 lets nothing pass: the tenant is suspended.', RESUME)
+  if (beyond) noteBeyond(notes, name)
   noteUnmapped(notes, 'team', name, team)
   return {
     id: options.tenantOf.get(team.team_id) ?? freeId(team, taken),
@@ -156,8 +158,12 @@ function mapKey(
     notes,
     mapped.unknown.filter(name => !destination.models.has(name) && !destination.adapters.has(name)),
   )
-  const { limits, closed } = mapLimits(key, budgets.get(key.budget_id ?? ''))
-  if (closed) notes.add('closed_key', subject, 'A limit of 0 lets nothing pass: the key is disabled.', ENABLE)
+  const { limits, closed: isLimited, beyond } = mapLimits(key, budgets.get(key.budget_id ?? ''))
+  // LiteLLM refuses a key whose spend is not below its budget, from its first request on.
+  const closed = isLimited || (typeof key.max_budget === 'number' && key.max_budget <= 0)
+  if (closed)
+    notes.add('closed_key', subject, 'A limit or budget of 0 lets nothing pass: the key is disabled.', ENABLE)
+  if (beyond) noteBeyond(notes, subject)
   noteUnmapped(notes, 'key', subject, { ...budgets.get(key.budget_id ?? ''), ...withoutNulls(key) })
   const expires = expiryOf(key)
   const latest = destination.now + destination.longestLifetimeSeconds * 1000
@@ -181,8 +187,13 @@ function mapKey(
 const ENABLE = 'If it should work: set its limits, then mintmark key enable <key>.'
 const LONGER = 'Its imported secret ends after 180 days: replace it before (mintmark key rotate).'
 
-/** Part of the hash, by which LiteLLM's own pages and tables name a key as well. */
-const clientIdOf = ({ token }: LiteLLMKey) => `litellm-${token.slice(0, 16)}`
+const HASH = /^[0-9a-f]{64}$/
+
+/** Part of the hash, by which LiteLLM's own pages and tables name a key as well. Never of a key that an old version stored as it is. */
+function clientIdOf({ token }: LiteLLMKey): string {
+  const hash = HASH.test(token) ? token : createHash('sha256').update(token).digest('hex')
+  return `litellm-${hash.slice(0, 16)}`
+}
 
 function obstacleTo(
   key: LiteLLMKey,
@@ -194,7 +205,7 @@ function obstacleTo(
     return { code: 'expired', message: 'the key has expired.', cure: 'Nothing: LiteLLM refuses it as well.' }
   if (key.team_id === DASHBOARD)
     return { code: 'dashboard', message: "a session of LiteLLM's pages.", cure: 'Nothing.' }
-  if (!/^[0-9a-f]{64}$/.test(key.token))
+  if (!HASH.test(key.token))
     return {
       code: 'not_hashed',
       message: 'the key is not stored as a SHA-256 hash.',
@@ -220,6 +231,14 @@ function obstacleTo(
 
 const TEAMLESS = 'Give the keys without a team a tenant: --teamless-tenant <tenant>.'
 
+const noteBeyond = (notes: Notes, subject: string) =>
+  notes.add(
+    'limit_too_high',
+    subject,
+    `A limit above ${LIMIT_RANGE.max} has no counterpart: there is none here.`,
+    'To limit it: mintmark tenant update, or mintmark key update.',
+  )
+
 function noteUnknown(notes: Notes, unknown: readonly string[]): void {
   for (const name of unknown) {
     const isWildcard = name.includes('*')
@@ -236,10 +255,14 @@ function noteUnknown(notes: Notes, unknown: readonly string[]): void {
   }
 }
 
-/** Epoch milliseconds. LiteLLM's timestamps have no zone, and are UTC. */
+/**
+ * Epoch milliseconds. LiteLLM's timestamps have no zone, and are UTC. Postgres has "infinity" and years of five digits, which are no
+ * end, and "-infinity" and years before Christ, which are long over.
+ */
 function expiryOf({ expires }: LiteLLMKey): number | undefined {
-  if (!expires) return undefined
-  return Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
+  if (!expires || /^(infinity|\d{5,}-)/.test(expires)) return undefined
+  const at = Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
+  return Number.isNaN(at) ? 0 : at
 }
 
 const withoutNulls = (row: object) =>
