@@ -55,8 +55,12 @@ export function contentOf(yaml: YamlDocument): { value: unknown } | { faults: Ya
   try {
     return { value: yaml.toJS({ maxAliasCount: MOST_ALIASES }) }
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error
-    return { faults: [{ offset: yaml.range?.[0] ?? 0, message: `more than ${MOST_ALIASES} aliases (*…)` }] }
+    const isMerge = (error as Error).message.startsWith('Merge sources')
+    if (!isMerge && !(error instanceof ReferenceError)) throw error
+    const message = isMerge
+      ? 'the value of a merge key (<<) must be an object, or an alias of one'
+      : `more than ${MOST_ALIASES} aliases (*…)`
+    return { faults: [{ offset: yaml.range?.[0] ?? 0, message }] }
   }
 }
 

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { LIMIT_RANGE } from '../../tenants/limits.ts'
 import {
   type Destination,
   type ImportedClient,
@@ -9,10 +8,11 @@ import {
   type NewTenant,
   nameLike,
 } from './import-plan.ts'
+import { clientIdOf, expiryOf, isHashed } from './litellm-key.ts'
 import { mapLimits } from './litellm-limits.ts'
 import { mapModels } from './litellm-models.ts'
 import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from './litellm-tables.ts'
-import { noteUnmapped } from './litellm-unmapped.ts'
+import { noteBeyond, noteUnmapped } from './litellm-unmapped.ts'
 import { Notes } from './notes.ts'
 
 /** The label of a tenant that was made of a team: so a second import finds it again. */
@@ -187,14 +187,6 @@ function mapKey(
 const ENABLE = 'If it should work: set its limits, then mintmark key enable <key>.'
 const LONGER = 'Its imported secret ends after 180 days: replace it before (mintmark key rotate).'
 
-const HASH = /^[0-9a-f]{64}$/
-
-/** Part of the hash, by which LiteLLM's own pages and tables name a key as well. Never of a key that an old version stored as it is. */
-function clientIdOf({ token }: LiteLLMKey): string {
-  const hash = HASH.test(token) ? token : createHash('sha256').update(token).digest('hex')
-  return `litellm-${hash.slice(0, 16)}`
-}
-
 function obstacleTo(
   key: LiteLLMKey,
   home: Home | undefined,
@@ -205,7 +197,7 @@ function obstacleTo(
     return { code: 'expired', message: 'the key has expired.', cure: 'Nothing: LiteLLM refuses it as well.' }
   if (key.team_id === DASHBOARD)
     return { code: 'dashboard', message: "a session of LiteLLM's pages.", cure: 'Nothing.' }
-  if (!HASH.test(key.token))
+  if (!isHashed(key))
     return {
       code: 'not_hashed',
       message: 'the key is not stored as a SHA-256 hash.',
@@ -231,14 +223,6 @@ function obstacleTo(
 
 const TEAMLESS = 'Give the keys without a team a tenant: --teamless-tenant <tenant>.'
 
-const noteBeyond = (notes: Notes, subject: string) =>
-  notes.add(
-    'limit_too_high',
-    subject,
-    `A limit above ${LIMIT_RANGE.max} has no counterpart: there is none here.`,
-    'To limit it: mintmark tenant update, or mintmark key update.',
-  )
-
 function noteUnknown(notes: Notes, unknown: readonly string[]): void {
   for (const name of unknown) {
     const isWildcard = name.includes('*')
@@ -253,16 +237,6 @@ function noteUnknown(notes: Notes, unknown: readonly string[]): void {
         : 'Register it before the import: mintmark model set <name>. Afterwards also: mintmark tenant update --model.',
     )
   }
-}
-
-/**
- * Epoch milliseconds. LiteLLM's timestamps have no zone, and are UTC. Postgres has "infinity" and years of five digits, which are no
- * end, and "-infinity" and years before Christ, which are long over.
- */
-function expiryOf({ expires }: LiteLLMKey): number | undefined {
-  if (!expires || /^(infinity|\d{5,}-)/.test(expires)) return undefined
-  const at = Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
-  return Number.isNaN(at) ? 0 : at
 }
 
 const withoutNulls = (row: object) =>

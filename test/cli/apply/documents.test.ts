@@ -93,6 +93,12 @@ describe('is refused with its place:', () => {
       `${SET}${TENANT}labels:\n  a: &a [${'x,'.repeat(10)}]\n  b: &b [${'*a,'.repeat(10)}]\n  c: &c [${'*b,'.repeat(10)}]\n  d: [*c,*c]\n`,
       /\(document 2\): more than 100 aliases/,
     ],
+    [
+      'a merge key with a word',
+      `${SET}${TENANT}labels:\n  <<: abc\n`,
+      /\(document 2\): the value of a merge key \(<<\) must be an object/,
+    ],
+    ['a label named <<, in quotes', `${SET}${TENANT}labels:\n  "<<": 1\n`, /labels\.<< must be/],
     ['an alias inside of itself', `${SET}&x\n${TENANT}labels: {a: *x}\n`, /labels\.a must be text/],
     [
       'a name that no object can keep',
