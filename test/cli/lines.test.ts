@@ -13,10 +13,16 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = []
+  for await (const item of items) list.push(item)
+  return list
+}
+
 async function lines(content: string | Buffer): Promise<(string | undefined)[]> {
   const file = join(folder, 'log')
   await writeFile(file, content)
-  return Array.fromAsync(linesOf(file))
+  return all(linesOf(file))
 }
 
 describe('the lines of a log', () => {
@@ -32,10 +38,7 @@ describe('the lines of a log', () => {
   it('come from standard input for "-"', async () => {
     const stdin = Readable.from([Buffer.from('a\nb'), Buffer.from('c\n')])
     const { stdout, stderr } = process
-    expect(await withStreams({ stdin, stdout, stderr }, () => Array.fromAsync(linesOf('-')))).toEqual([
-      'a',
-      'bc',
-    ])
+    expect(await withStreams({ stdin, stdout, stderr }, () => all(linesOf('-')))).toEqual(['a', 'bc'])
   })
 })
 
@@ -49,5 +52,5 @@ describe('a file without any line of a log is refused, because it would look lik
   it.each([
     ['a folder', () => folder, 'it is a directory (EISDIR)'],
     ['no file', () => join(folder, 'none'), 'it does not exist (ENOENT)'],
-  ])('%s', async (_, file, words) => expect(Array.fromAsync(linesOf(file()))).rejects.toThrow(words))
+  ])('%s', async (_, file, words) => expect(all(linesOf(file()))).rejects.toThrow(words))
 })

@@ -30,6 +30,12 @@ if (missing !== undefined) {
 }
 const README = 'README.md'
 const page = (name: string) => `docs/guides/${name}.md`
+/** The columns of LiteLLM's tables that the import needs; it reads others only where they exist. */
+const LITELLM = [
+  `CREATE TABLE "LiteLLM_BudgetTable" (budget_id text PRIMARY KEY)`,
+  `CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, team_alias text, models text[])`,
+  `CREATE TABLE "LiteLLM_VerificationToken" (token text PRIMARY KEY, key_alias text, team_id text, models text[])`,
+]
 const newSecret = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
 
 await bundleSource()
@@ -325,10 +331,3 @@ async function walk(): Promise<void> {
     if (!stdout.includes('search')) throw new Error(`not listed: ${stdout}`)
   })
 }
-
-/** The columns of LiteLLM's tables that the import needs; it reads others only where they exist. */
-const LITELLM = [
-  `CREATE TABLE "LiteLLM_BudgetTable" (budget_id text PRIMARY KEY)`,
-  `CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, team_alias text, models text[])`,
-  `CREATE TABLE "LiteLLM_VerificationToken" (token text PRIMARY KEY, key_alias text, team_id text, models text[])`,
-]
