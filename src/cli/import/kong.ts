@@ -75,7 +75,7 @@ function readDocument(text: string, file: string): object {
   }
   const isObject = typeof document === 'object' && document !== null && !Array.isArray(document)
   if (!isObject) throw new CliError(EXIT.usage, `${file} is not a dump of Kong.`)
-  return document
+  return document as object
 }
 
 /** A member of an object of the dump. Empty lists are often written as nothing. */
