@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Environment, PATIENCE_MS } from '../faults/environment/environment.ts'
@@ -115,16 +115,19 @@ async function walk(): Promise<void> {
     replica = await start()
     await operator().run(page('kubernetes'), 'mintmark tenant create acme')
     await operator().run(page('kubernetes'), '(umask 077; mintmark key create acme --name first > first.key)')
+    // Until a replica has written its first one, doctor rightly misses it.
+    await until('the first snapshot', async () => existsSync(join(folder, 'snapshots')), Boolean, PATIENCE_MS)
     const inContainer =
       'docker compose exec -e MINTMARK_ADMIN_TOKEN_FILE=/secrets/root-token mintmark node dist/cli/main.js'
-    const { stderr } = await server().run(
+    const { stdout, stderr } = await server().run(
       page('troubleshooting'),
       `${inContainer} doctor`,
       { [inContainer]: 'mintmark' },
       // The issuer has no DNS here.
       [5],
     )
-    if (!/: 1 of \d+ checks failed/.test(stderr) || !stderr.includes('discovery')) throw new Error(stderr)
+    if (!/: 1 of \d+ checks failed/.test(stderr) || !stderr.includes('discovery'))
+      throw new Error(`${stdout}${stderr}`)
     await expect('the exchange of a new key', await statusOf((await newKey()).secret), 200)
   })
   const leaked = await newKey()
