@@ -12,7 +12,8 @@ process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cach
 const UNIT = [
   'test/{architecture,documentation,licence}.test.ts',
   'test/api-keys/{api-key,secret-proof}.test.ts',
-  'test/cli/{help,retrying-call}.test.ts',
+  'test/cli/{credential-input,help,lines,retrying-call}.test.ts',
+  'test/cli/apply/documents.test.ts',
   'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
   'test/deploy/template.test.ts',
   'test/directory/{directory-index,negative-cache}.test.ts',

@@ -1,5 +1,5 @@
 import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
-import { type Answer, httpCall, notMintmark } from './http-call.ts'
+import { type Answer, httpCall, notMintmark, UNKNOWN_OUTCOME } from './http-call.ts'
 import type { AdminSettings } from './settings.ts'
 
 /** One field that the service rejected (RFC 6901 pointer), as admin/problem.ts writes it. */
@@ -70,7 +70,7 @@ export class AdminClient {
   async etag(path: string): Promise<string> {
     const answer = await this.#send('GET', path)
     const etag = answer.headers.get('etag')
-    if (answer.status !== 200 || etag === null) throw this.#refusal(answer)
+    if (answer.status !== 200 || etag === null) throw this.#refusal(answer, 'GET', path)
     return etag
   }
 
@@ -78,7 +78,7 @@ export class AdminClient {
   async versioned<T>(path: string): Promise<{ object: T; etag: string }> {
     const answer = await this.#send('GET', path)
     const etag = answer.headers.get('etag')
-    if (answer.status !== 200 || etag === null) throw this.#refusal(answer)
+    if (answer.status !== 200 || etag === null) throw this.#refusal(answer, 'GET', path)
     return { object: answer.body as T, etag }
   }
 
@@ -113,7 +113,7 @@ export class AdminClient {
       })
       if (cursor !== null) query.set('cursor', cursor)
       const page: Page<T> = await this.get(`${path}?${query}`)
-      if (!Array.isArray(page.data)) throw notMintmark(this.#settings.url, this.#settings.urlFrom, 'admin')
+      if (!isPage(page)) throw notMintmark(this.#settings.url, this.#settings.urlFrom, 'admin')
       items.push(...page.data)
       cursor = page.next_cursor
     } while (cursor !== null && items.length < limit)
@@ -125,7 +125,7 @@ export class AdminClient {
     let place: string | undefined = path
     while (place !== undefined) {
       const answer: Answer = await this.#send('GET', place)
-      if (answer.status !== 200) throw this.#refusal(answer)
+      if (answer.status !== 200) throw this.#refusal(answer, 'GET', place)
       yield answer.text
       const [, query] = /^<(\?[^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '') ?? []
       place = query === undefined ? undefined : path.replace(/\?.*$/, '') + query
@@ -134,8 +134,10 @@ export class AdminClient {
 
   async #call<T>(method: string, path: string, body?: object): Promise<T> {
     const answer = await this.#send(method, path, body)
-    if (answer.status === 204 || (answer.status < 300 && answer.body !== undefined)) return answer.body as T
-    throw this.#refusal(answer)
+    if (answer.status === 204 && method !== 'GET') return undefined as T
+    if (answer.status < 300 && typeof answer.body === 'object' && answer.body !== null)
+      return answer.body as T
+    throw this.#refusal(answer, method, path)
   }
 
   #send(method: string, path: string, body?: object): Promise<Answer> {
@@ -150,15 +152,16 @@ export class AdminClient {
     return httpCall(`${url}/admin/v1${path}`, init, urlFrom, this.#fetch)
   }
 
-  #refusal({ status, body }: Answer): CliError {
-    if (isProblem(body)) return new ApiError(status, body)
-    if (exitCodeOf(status) === EXIT.unavailable) {
-      return new CliError(
-        EXIT.unavailable,
-        `${this.#settings.url} answers ${status}: it is not ready. Retry.`,
-      )
-    }
-    return notMintmark(this.#settings.url, this.#settings.urlFrom, 'admin')
+  #refusal(answer: Answer, method: string, path: string): CliError {
+    const { status, body } = answer
+    const { url, urlFrom } = this.#settings
+    if (isProblem(body))
+      return isNoRoute(status, body) ? noRoute(url, urlFrom, method, path) : new ApiError(status, body)
+    if (exitCodeOf(status) !== EXIT.unavailable) return notMintmark(url, urlFrom, 'admin', answer)
+    // Of a proxy, after it may have passed the request on.
+    const isUnknown = method !== 'GET' && status !== 429 && status !== 503
+    const advice = isUnknown ? [UNKNOWN_OUTCOME] : []
+    return new CliError(EXIT.unavailable, `${url} answers ${status}: it is not ready. Retry.`, advice)
   }
 }
 
@@ -172,6 +175,21 @@ function segment(text: string): string {
   if (text === '' || text === '.' || text === '..')
     throw new CliError(EXIT.usage, `"${text}" is not a name or id.`)
   return encodeURIComponent(text)
+}
+
+const isPage = ({ data }: Page<unknown>): boolean =>
+  Array.isArray(data) && data.every(item => typeof item === 'object' && item !== null)
+
+/** A path that the service does not have, other than an object that does not exist. */
+const isNoRoute = (status: number, { detail }: Problem) =>
+  status === 405 || (status === 404 && /^Not found\./.test(detail))
+
+/** No "not found": a script would take it for an object that does not exist. */
+function noRoute(url: string, urlFrom: string, method: string, path: string): CliError {
+  const [route] = path.split('?')
+  return new CliError(EXIT.fault, `the service at ${url} does not know ${method} /admin/v1${route}.`, [
+    `It is older than this command ("mintmark --version"), or ${urlFrom} has a path too many.`,
+  ])
 }
 
 function isProblem(body: unknown): body is Problem {

@@ -40,13 +40,18 @@ export async function httpCall(
   }
 }
 
-/** The message when another server responds. */
-export function notMintmark(url: string, variable: string, listener: string): CliError {
+/** The message when another server responds, which may be a proxy between. */
+export function notMintmark(url: string, variable: string, listener: string, answer?: Answer): CliError {
+  const [form] = (answer?.headers.get('content-type') ?? 'no content').split(';')
+  const what = answer === undefined ? '' : ` (it answers ${answer.status} with ${form})`
   return new CliError(
     EXIT.fault,
-    `the server at ${url} is not the ${listener} listener of Mintmark. Check ${variable}.`,
+    `the server at ${url} is not the ${listener} listener of Mintmark${what}. Check ${variable}, and any proxy between.`,
   )
 }
+
+/** In addition to an error after which a change may have been made. */
+export const UNKNOWN_OUTCOME = 'It is unknown whether the change was made: check before you retry.'
 
 function parsed(response: Response, text: string): unknown {
   if (!/json/.test(response.headers.get('content-type') ?? '')) return undefined
@@ -71,7 +76,7 @@ function networkFault(origin: string, method: string, variable: string, error: E
   const unknownOutcome =
     method === 'GET' || NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
       ? []
-      : ['It is unknown whether the change was made: check before you retry.']
+      : [UNKNOWN_OUTCOME]
   return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
 }
 
@@ -90,9 +95,11 @@ function explained(origin: string, variable: string, code: string): string {
   if (isCertificate(code)) {
     return `the certificate of ${origin} was not accepted (${code}). Add its authority with NODE_EXTRA_CA_CERTS.`
   }
-  if (isHandshake(code) || /HPE_|UND_ERR_SOCKET|ECONNRESET/.test(code)) {
+  if (isHandshake(code) || /HPE_|UND_ERR_SOCKET|ECONNRESET|does not match the HTTP/.test(code)) {
     return `${origin} closed the connection (${code}). Check ${variable}: http or https?`
   }
+  // fetch hides this one answer.
+  if (code === '') return `a proxy before ${origin} may ask for a password (407). Check ${variable}.`
   return `no connection to ${origin} (${code}). Check that the service runs, and ${variable}.`
 }
 

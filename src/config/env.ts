@@ -71,7 +71,8 @@ export class Env {
     } catch (error) {
       // A subclass of Error is a bug, not a fault of the value.
       if ((error as Error).constructor !== Error) throw error
-      this.fault(name, (error as Error).message)
+      const padding = text === text.trim() ? '' : '; it begins or ends with white space'
+      this.fault(name, `${(error as Error).message}${padding}`)
       return undefined
     }
   }
@@ -140,6 +141,14 @@ export class Env {
   }
 
   #text(name: string): string | undefined {
+    const text = this.#given(name)
+    // A shell removes them; docker --env-file and lines of a Secret do not, and a token or a header would keep them.
+    if (text === undefined || !QUOTED.test(text)) return text
+    this.fault(name, 'is in quotes, which belong to its value here: remove them')
+    return undefined
+  }
+
+  #given(name: string): string | undefined {
     const direct = this.#values[name]
     const file = this.#values[`${name}_FILE`]
     if (file || direct) this.sources.set(name, file ? `${name}_FILE: ${file}` : 'environment')
@@ -158,5 +167,7 @@ export class Env {
     }
   }
 }
+
+const QUOTED = /^("[^"]*"|'[^']*')\s*$/
 
 const contentOf = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { parseNetwork } from '../system/ip-address.ts'
 import { type NamedKey, Secret } from '../system/secret.ts'
 
@@ -56,4 +57,12 @@ export function namedKeys(text: string): NamedKey[] {
   })
   if (new Set(keys.map(key => key.id)).size < keys.length) throw new Error('must not contain an id twice')
   return keys
+}
+
+/** An address to listen on, which is neither a URL nor has a port. */
+export function listenHost(text: string): string {
+  if (isIP(text) !== 0 || /^[A-Za-z0-9]([-\w.]*[A-Za-z0-9])?$/.test(text)) return text
+  throw new Error(
+    `must be an address or the name of a host, like 0.0.0.0, without scheme, port and brackets, got "${text}"`,
+  )
 }

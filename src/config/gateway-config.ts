@@ -1,5 +1,5 @@
 import type { Env } from './env.ts'
-import { audience } from './formats.ts'
+import { audience, listenHost } from './formats.ts'
 
 /** Where the check reads the model of a request. */
 export type GatewayModel = { from: 'nowhere' } | { from: 'body' } | { from: 'header'; name: string }
@@ -20,6 +20,7 @@ export interface GatewayConfig {
 /** `defaults`: the public listener's host, and the audience of tenants that set none. */
 export function readGateway(env: Env, defaults: { host: string; audience: string }): GatewayConfig {
   const host = env.text('MINTMARK_GATEWAY_HOST', {
+    parse: listenHost,
     default: defaults.host,
     fallback: '`MINTMARK_HOST`',
     description:

@@ -1,5 +1,5 @@
 import type { Env } from './env.ts'
-import { cidrs, issuerUrl } from './formats.ts'
+import { cidrs, issuerUrl, listenHost } from './formats.ts'
 
 interface Address {
   host: string
@@ -25,6 +25,7 @@ export interface ListenerConfig {
 /** Their addresses, who is behind them, and how they end. */
 export function readListeners(env: Env): ListenerConfig {
   const host = env.text('MINTMARK_HOST', {
+    parse: listenHost,
     default: '127.0.0.1',
     description:
       'address of the public listener (tokens, JWKS, discovery), and of the gateway, gRPC and ops listeners unless they have their own; `0.0.0.0` opens all of them to other machines',
@@ -37,11 +38,13 @@ export function readListeners(env: Env): ListenerConfig {
     'port of the public listener; 0: any free port, also for the other ports',
   )
   const adminHost = env.text('MINTMARK_ADMIN_HOST', {
+    parse: listenHost,
     default: '127.0.0.1',
     description: 'address of the admin listener; not derived from `MINTMARK_HOST`',
   })
   const adminPort = port('MINTMARK_ADMIN_PORT', 8081, 'admin REST')
   const opsHost = env.text('MINTMARK_OPS_HOST', {
+    parse: listenHost,
     default: host,
     fallback: '`MINTMARK_HOST`',
     description: 'address of the ops listener; `127.0.0.1` keeps it closed whatever `MINTMARK_HOST` is',

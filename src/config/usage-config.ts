@@ -1,4 +1,5 @@
 import type { Env } from './env.ts'
+import { listenHost } from './formats.ts'
 
 /** The listeners of usage reports; undefined: none. */
 export interface UsageConfig {
@@ -8,6 +9,7 @@ export interface UsageConfig {
 
 export function readUsage(env: Env): UsageConfig {
   const host = env.text('MINTMARK_OTLP_HOST', {
+    parse: listenHost,
     default: '127.0.0.1',
     description: 'address of the listeners of usage reports; not derived from `MINTMARK_HOST`',
   })

@@ -1,6 +1,6 @@
 import { Secret } from '../system/secret.ts'
 import type { Env } from './env.ts'
-import { rootTokens } from './formats.ts'
+import { listenHost, rootTokens } from './formats.ts'
 
 /** A token of gateways. With a name it registers them: a registered gateway is expected to be connected. */
 interface GatewayToken {
@@ -23,6 +23,7 @@ export interface XdsSettings {
 /** `gatewayHost`: that of the gateway listener. */
 export function readXds(env: Env, gatewayHost: string): XdsSettings {
   const host = env.text('MINTMARK_XDS_HOST', {
+    parse: listenHost,
     default: gatewayHost,
     fallback: '`MINTMARK_GATEWAY_HOST`',
     description: 'address of the xDS listener',

@@ -69,7 +69,11 @@ describe('2, usage:', () => {
     ],
     ['an empty id', ['tenant', 'get', ''], '"" is not a name or id'],
     ['an id that is a path', ['tenant', 'delete', '..'], '".." is not a name or id'],
-    ['a missing key file', ['token', 'get', '--key-file', '/nowhere'], '/nowhere cannot be read (ENOENT)'],
+    [
+      'a missing key file',
+      ['token', 'get', '--key-file', '/nowhere'],
+      '/nowhere cannot be read: it does not exist (ENOENT)',
+    ],
   ])('%s', async (_, args, words) => {
     const ended = await cli.attempt(args)
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })
@@ -242,6 +246,30 @@ describe('6, unavailable:', () => {
     expect(await against(gateway)).toMatchObject({ code: 6, stderr: expect.stringContaining('answers 502') })
   })
 
+  it.each([
+    [502, ['tenant', 'suspend', 'acme'], true],
+    [504, ['tenant', 'suspend', 'acme'], true],
+    [503, ['tenant', 'suspend', 'acme'], false],
+    [502, ['tenant', 'list'], false],
+  ])(
+    'a proxy answers %i to %j: whether a change may have been made is said (%s)',
+    async (status, args, isUnknown) => {
+      const { code, stderr } = await against(
+        (_req, res) => void res.writeHead(status).end('<h1>nginx</h1>'),
+        args,
+      )
+      expect({ code, isSaid: stderr.includes('It is unknown whether the change was made') }).toEqual({
+        code: 6,
+        isSaid: isUnknown,
+      })
+    },
+  )
+
+  it('a proxy asks for a password (407), which fetch hides', async () => {
+    const proxy: RequestListener = (_req, res) => void res.writeHead(407).end()
+    expect(await against(proxy)).toMatchObject({ code: 6, stderr: expect.stringContaining('password (407)') })
+  })
+
   it('no answer within ten seconds, and a change may have been made', async () => {
     const [read, write] = await unanswered
     for (const { code, stderr } of [read, write]) {
@@ -294,6 +322,35 @@ describe('1, a fault:', () => {
     expect(await mintmark(['token', 'get'], { env })).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('is not the public listener'),
+    })
+  })
+
+  it.each([
+    ['no content', 204, undefined],
+    ['null', 200, 'null'],
+    ['a list of words', 200, '{"data":["a",null],"next_cursor":null}'],
+    ['an error page of a proxy', 403, '<html>'],
+  ])('another server answers: %s', async (_, status, text) => {
+    const other: RequestListener = (_req, res) =>
+      void res
+        .writeHead(status, { 'Content-Type': text?.startsWith('<') ? 'text/html' : 'application/json' })
+        .end(text)
+    const { code, stderr } = await against(other)
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not the admin listener'),
+    })
+    expect(stderr).not.toContain('    at ')
+    if (status === 403) expect(stderr).toContain('(it answers 403 with text/html)')
+  })
+
+  it('a service without this route, of another version or below a path, is not "not found"', async () => {
+    const env = { ...cli.env, MINTMARK_URL: `${service.service.urls.admin}/admin/v1` }
+    expect(await mintmark(['tenant', 'get', 'acme'], { env })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /does not know GET \/admin\/v1\/tenants\/acme\.\n.*older.*MINTMARK_URL has a path/,
+      ),
     })
   })
 

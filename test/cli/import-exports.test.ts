@@ -68,6 +68,23 @@ describe('mintmark import unkey', () => {
   })
 })
 
+describe('a file that cannot be imported is refused with its place, and without a part of it', () => {
+  const key = randomBytes(16).toString('hex')
+  it.each([
+    ['unkey', `[{"id":"k","hash":"x","expires":"soon"}]`, 'row 1: expires, "soon", is not a time'],
+    ['unkey', '["a"]', 'row 1 has no id and hash'],
+    ['kong', 'consumers:\n', 'contains no keyauth_credentials'],
+    ['kong', `consumers: {a: {keyauth_credentials: [{key: ${key}}]}}`, 'consumers is not a list of objects'],
+    ['kong', `consumers:\n- keyauth_credentials: [${key}]\n`, 'keyauth_credentials is not a list of objects'],
+    ['kong', 'consumers: *x\n', 'is neither YAML nor JSON'],
+    ['kong', `consumers:\n- username: !!x a\n`, 'contains no keyauth_credentials'],
+  ])('%s: %s', async (system, text, words) => {
+    const ended = await cliOf(mintmark).attempt(['import', system, file('odd', text)])
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(words) })
+    expect(ended.stderr).not.toContain(key)
+  })
+})
+
 describe('mintmark import kong', () => {
   const [key, other, short] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex'), 'ariel-key']
   const deck = `_format_version: "3.0"

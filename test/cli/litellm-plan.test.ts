@@ -72,6 +72,37 @@ describe('a team of LiteLLM', () => {
 
 describe('a key of LiteLLM', () => {
   const client = (key: object, more: Parameters<typeof planOf>[0] = {}) => planOf({ key, ...more }).clients[0]
+  const codes = (key: object) => planOf({ key }).notes.all.map(({ code }) => code)
+
+  it('that an old version stored as it is, is not imported, and no part of it is in the report', () => {
+    const { clients, notes } = planOf({ key: { token: 'sk-1234', key_alias: null } })
+    expect([clients, notes.all.map(({ code }) => code)]).toEqual([[], ['not_hashed']])
+    expect(JSON.stringify(notes.all)).not.toContain('1234')
+  })
+
+  it.each([
+    ['infinity', undefined],
+    ['10000-01-01T00:00:00', undefined],
+    ['2026-12-24', '2026-12-24T00:00:00.000Z'],
+  ])('that expires at %s expires at %s: no later than the policy allows', (expires, expected) => {
+    expect(client({ expires })?.expires_at).toBe(expected)
+    expect(codes({ expires })).toEqual(expected === undefined ? ['no_end'] : [])
+  })
+
+  it.each(['-infinity', '0044-03-15T00:00:00 BC'])('that expired at %s is not imported', expires => {
+    expect([client({ expires }), codes({ expires })]).toEqual([undefined, ['expired']])
+  })
+
+  it('with a budget of 0 is disabled, as LiteLLM refuses its first request', () => {
+    expect(client({ max_budget: 0 })).toMatchObject({ disabled: true })
+    expect(codes({ max_budget: 0, expires: '2026-12-24' })).toEqual(['closed_key'])
+    expect(client({ max_budget: 0.5 })).toMatchObject({ disabled: false })
+  })
+
+  it('has no limit that is above what can be set, and the report says so', () => {
+    const key = { tpm_limit: 4_294_967_296, rpm_limit: 10, expires: '2026-12-24' }
+    expect([client(key)?.limits, codes(key)]).toEqual([{ requests_per_minute: 10 }, ['limit_too_high']])
+  })
 
   it('becomes an imported client of its team’s tenant, by the hash alone', () => {
     expect(client({ models: ['mixtral'], rpm_limit: 1, expires: '2026-12-24T00:00:00' })).toEqual({

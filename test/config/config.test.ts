@@ -118,6 +118,37 @@ describe('all faults are in one message', () => {
     )
   })
 
+  it.each([
+    ['MINTMARK_ISSUER', "'https://tokens.example.com'"],
+    ['MINTMARK_ROOT_TOKEN', `"${'a'.repeat(32)}"`],
+    ['MINTMARK_TOKEN_TTL_SECONDS', '"300"\r'],
+    ['DATABASE_URL', `"${DATABASE.DATABASE_URL}"`],
+  ])('%s in quotes, as docker --env-file passes them on, is named without its value', (name, value) => {
+    expect(faults({ ...DATABASE, [name]: value })).toEqual([
+      `${name} is in quotes, which belong to its value here: remove them`,
+    ])
+  })
+
+  it.each([
+    ['MINTMARK_ISSUER', 'https://tokens.example.com\r'],
+    ['MINTMARK_TOKEN_TTL_SECONDS', '300 '],
+    ['DATABASE_URL', `\uFEFF${DATABASE.DATABASE_URL}`],
+  ])('%s with white space that nobody sees is refused with that as a reason', (name, value) => {
+    expect(faults({ ...DATABASE, [name]: value })).toEqual([
+      expect.stringMatching(new RegExp(`^${name} must .+; it begins or ends with white space$`, 's')),
+    ])
+  })
+
+  it.each(['http://0.0.0.0', '0.0.0.0:8080', '[::]', '*'])('%s is no address to listen on', host => {
+    for (const name of ['MINTMARK_HOST', 'MINTMARK_ADMIN_HOST', 'MINTMARK_GATEWAY_HOST', 'MINTMARK_OPS_HOST'])
+      expect(faults({ [name]: host })).toEqual([expect.stringMatching(`^${name} must be an address`)])
+  })
+
+  it.each(['0.0.0.0', '::', '::1', 'localhost', 'mintmark-0.mintmark.svc', 'my_service'])(
+    '%s is an address to listen on',
+    host => expect(faults({ MINTMARK_HOST: host })).toEqual([]),
+  )
+
   it('production without variables lacks its database and its issuer', () => {
     expect(faults({ NODE_ENV: 'production' }).join('\n')).toMatch(
       /^MINTMARK_ISSUER .*https:\/\/|^DATABASE_URL is required in production/m,
@@ -304,7 +335,7 @@ describe('numbers are bounded, whole and without units', () => {
     for (const text of [min, max]) expect(wrong(String(text))).toEqual([])
     for (const text of [min - 1, max + 1, `${min}s`, `${min}.5`, `0x${min}`, `${min} `, '1e3', 'NaN', '٣']) {
       expect(wrong(String(text))).toEqual([
-        `${name} must be a whole number from ${min} to ${max}, got "${text}"`,
+        `${name} must be a whole number from ${min} to ${max}, got "${text}"${text === `${min} ` ? '; it begins or ends with white space' : ''}`,
       ])
     }
   })

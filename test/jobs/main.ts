@@ -1,5 +1,5 @@
-import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Environment, PATIENCE_MS } from '../faults/environment/environment.ts'
@@ -20,7 +20,7 @@ import { Operator } from './operator.ts'
  *   npm run jobs
  *
  * Install, back up, a leaked API key, restore, move to another server's database, rotate an API key, an admin token, a signing key, an
- * encryption key and a pepper, a 401 at Istio, an access review, chargeback. Upgrade and roll back are a drill of their own: npm run
+ * encryption key and a pepper, a 401 at Istio, an access review, chargeback, move in from LiteLLM. Upgrade and roll back are a drill of their own: npm run
  * upgrade-drill. Ends with "N passed, N failed", which counts jobs.
  */
 const missing = lacksPostgres() ?? (noEnvoy ? 'no Envoy' : undefined)
@@ -30,6 +30,12 @@ if (missing !== undefined) {
 }
 const README = 'README.md'
 const page = (name: string) => `docs/guides/${name}.md`
+/** The columns of LiteLLM's tables that the import needs; it reads others only where they exist. */
+const LITELLM = [
+  `CREATE TABLE "LiteLLM_BudgetTable" (budget_id text PRIMARY KEY)`,
+  `CREATE TABLE "LiteLLM_TeamTable" (team_id text PRIMARY KEY, team_alias text, models text[])`,
+  `CREATE TABLE "LiteLLM_VerificationToken" (token text PRIMARY KEY, key_alias text, team_id text, models text[])`,
+]
 const newSecret = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
 
 await bundleSource()
@@ -109,15 +115,19 @@ async function walk(): Promise<void> {
     replica = await start()
     await operator().run(page('kubernetes'), 'mintmark tenant create acme')
     await operator().run(page('kubernetes'), '(umask 077; mintmark key create acme --name first > first.key)')
-    const doctor = 'docker compose exec mintmark node dist/cli/main.js doctor'
-    const { stderr } = await server().run(
+    // Until a replica has written its first one, doctor rightly misses it.
+    await until('the first snapshot', async () => existsSync(join(folder, 'snapshots')), Boolean, PATIENCE_MS)
+    const inContainer =
+      'docker compose exec -e MINTMARK_ADMIN_TOKEN_FILE=/secrets/root-token mintmark node dist/cli/main.js'
+    const { stdout, stderr } = await server().run(
       page('troubleshooting'),
-      doctor,
-      { 'docker compose exec mintmark node dist/cli/main.js': 'mintmark' },
+      `${inContainer} doctor`,
+      { [inContainer]: 'mintmark' },
       // The issuer has no DNS here.
       [5],
     )
-    if (!/: 1 of \d+ checks failed/.test(stderr) || !stderr.includes('discovery')) throw new Error(stderr)
+    if (!/: 1 of \d+ checks failed/.test(stderr) || !stderr.includes('discovery'))
+      throw new Error(`${stdout}${stderr}`)
     await expect('the exchange of a new key', await statusOf((await newKey()).secret), 200)
   })
   const leaked = await newKey()
@@ -291,5 +301,36 @@ async function walk(): Promise<void> {
       text => text.includes(kept.id),
       PATIENCE_MS,
     )
+  })
+  await job('move in from LiteLLM', page('moving-in'), async () => {
+    await postgres.sql('CREATE DATABASE litellm', [], 'postgres')
+    for (const table of LITELLM) await postgres.sql(table, [], 'litellm')
+    const secret = `sk-${randomBytes(16).toString('base64url')}`
+    const token = createHash('sha256').update(secret).digest('hex')
+    await postgres.sql(
+      `INSERT INTO "LiteLLM_TeamTable" VALUES ('team-1', 'Search', '{llama-3-8b}'), ('team-2', 'Closed', '{}')`,
+      [],
+      'litellm',
+    )
+    await postgres.sql(
+      `INSERT INTO "LiteLLM_VerificationToken" VALUES ($1, 'ci', 'team-1', '{}')`,
+      [token],
+      'litellm',
+    )
+    writeFileSync(join(folder, 'litellm-url'), inDatabase(postgres.ownerUrl, 'litellm'))
+    base.reads(page('moving-in'), 'LITELLM_DATABASE_URL_FILE=litellm-url')
+    const moving = operator().with({
+      MINTMARK_URL: running().urls.admin,
+      MINTMARK_ADMIN_TOKEN: ENVIRONMENT.MINTMARK_ROOT_TOKEN,
+      LITELLM_DATABASE_URL_FILE: 'litellm-url',
+    })
+    await moving.run(page('moving-in'), 'mintmark model set llama-3-8b')
+    await moving.run(page('moving-in'), 'mintmark import litellm --dry-run')
+    await expect('the exchange before the import', await statusOf(secret), 401)
+    for (const _ of ['once', 'and again'])
+      await moving.run(page('moving-in'), 'mintmark import litellm\n', { '\n': '' })
+    await expect('the exchange of the key that its team has', await statusOf(secret), 200)
+    const { stdout } = await moving.run(page('moving-in'), 'mintmark key list --imported lookup')
+    if (!stdout.includes('search')) throw new Error(`not listed: ${stdout}`)
   })
 }

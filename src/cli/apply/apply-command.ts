@@ -45,7 +45,7 @@ function apply(program: Command, environment: NodeJS.ProcessEnv): void {
   command.action(
     action(environment, async ({ admin, output }) => {
       const options = command.opts<Options>()
-      const plan = await planOf(environment, admin, options)
+      const plan = await planOf(environment, admin, output, options)
       if (options.dryRun) return show(output, plan, options.quiet)
       if (!isConfirmed(command, environment)) refuseUnconfirmed(plan)
       await show(output, plan, options.quiet)
@@ -69,7 +69,7 @@ function diff(program: Command, environment: NodeJS.ProcessEnv): void {
   command.action(
     action(environment, async ({ admin, output }) => {
       const options = command.opts<Options>()
-      const plan = await planOf(environment, admin, options)
+      const plan = await planOf(environment, admin, output, options)
       await show(output, plan, options.quiet)
       if (plan.steps.length > 0) throw new CliError(EXIT.differs, 'the installation is not as the files say.')
     }),
@@ -110,13 +110,18 @@ const withFiles = (command: Command): Command =>
     .option('--kubeconfig <file>', 'how to reach the API server, instead of the service account of the pod')
     .option('--context <name>', 'context of the kubeconfig (default: its current one)')
 
-async function planOf(environment: NodeJS.ProcessEnv, admin: AdminClient, options: Options): Promise<Plan> {
+async function planOf(
+  environment: NodeJS.ProcessEnv,
+  admin: AdminClient,
+  output: Output,
+  options: Options,
+): Promise<Plan> {
   const { readDocuments } = await import('./documents.ts')
   const { declaredSet } = await import('./declared-set.ts')
   const { adoptions, makePlan } = await import('./plan.ts')
   const { destinations } = await import('./secrets/destinations.ts')
   const { systemClock } = await import('../../system/clock.ts')
-  const set = declaredSet(await readDocuments(options.filename))
+  const set = declaredSet(await readDocuments(options.filename, text => output.note(text)))
   const rotate = options.rotate ?? []
   const places = options.writeSecret ? await destinations(environment, set, options) : undefined
   const unknown = rotate.filter(name => !places?.has(`key ${name}`))

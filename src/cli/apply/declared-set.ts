@@ -48,7 +48,7 @@ export function declaredSet(documents: readonly Document[]): DeclaredSet {
       .map(document => ({ kind, name: nameOf(document), document })),
   )
   const seen = new Set<string>()
-  const twice = objects.filter(({ kind, name }) => seen.size === seen.add(`${kind} ${name}`).size)
+  const twice = objects.filter(({ kind, name }) => seen.size === seen.add(`${kind} ${name}`.normalize()).size)
   refuse(
     'the files declare objects more than once.',
     twice.map(({ document }) => document),

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import {
   type Checkpoint,
   CheckpointSigner,
@@ -10,6 +9,7 @@ import { namedKeys } from '../../config/formats.ts'
 import type { Database } from '../../database/database.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { textOf } from '../text-file.ts'
 
 export type SignedCheckpoint = Checkpoint & { thumbprint: string }
 
@@ -74,10 +74,10 @@ async function opened(jws: string, trusted: ReadonlySet<string>) {
   throw new CliError(EXIT.refused, `${what} is signed with the key ${thumbprint}, which is not trusted.`)
 }
 
+const LONGEST_FILE_BYTES = 16_777_216
+
 /** One JWS per line. @throws {CliError} */
 async function readCheckpointFile(file: string): Promise<string[]> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${error.code}).`)
-  })
+  const text = await textOf(file, LONGEST_FILE_BYTES)
   return text.split(/\s+/).filter(line => line !== '')
 }

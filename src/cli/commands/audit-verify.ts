@@ -1,5 +1,3 @@
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import type { AuditRow } from '../../audit/audit-chain.ts'
 import { type Checkpoint, withoutLost } from '../../audit/audit-checkpoint.ts'
 import { SHORTEST_RETENTION_DAYS } from '../../audit/audit-retention.ts'
@@ -12,6 +10,7 @@ import { systemClock } from '../../system/clock.ts'
 import { createLogger } from '../../system/logger.ts'
 import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from '../audit/checkpoint-files.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { linesOf } from '../lines.ts'
 import type { Output } from '../output.ts'
 import { streams } from '../streams.ts'
 
@@ -83,16 +82,10 @@ const causes = ({ cause }: Error) => (cause instanceof Error ? [cause.message] :
 
 /** The rows of an export; `-` is standard input. @throws {CliError} */
 export async function* rowsOfFile(file: string): AsyncGenerator<AuditRow> {
-  const input = file === '-' ? streams().stdin : createReadStream(file)
   let line = 0
-  try {
-    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      line++
-      yield parsedRow(text, line)
-    }
-  } catch (error) {
-    if (error instanceof CliError) throw error
-    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+  for await (const text of linesOf(file)) {
+    line++
+    yield parsedRow(text ?? '', line)
   }
 }
 

@@ -95,7 +95,7 @@ async function credentialIn(file: string | undefined): Promise<string> {
 /** One id: its refusals. All: how many there are for each reason. */
 async function explainLog(
   output: Output,
-  { refusals, ofTheCheck }: LoggedRefusals,
+  { refusals, ofTheCheck, isJson }: LoggedRefusals,
   id: string | undefined,
 ): Promise<void> {
   if (ofTheCheck > 0)
@@ -106,6 +106,7 @@ async function explainLog(
     throw new CliError(
       EXIT.notFound,
       id === undefined ? 'the log has no refusals.' : 'the log has no refusal of this id.',
+      isJson ? [] : ['No line of it is JSON. Mintmark and the gateways of deploy/ log JSON.'],
     )
   const byReason = [...Map.groupBy(refusals, ({ reason }) => reason)].toSorted(
     ([, a], [, b]) => b.length - a.length,

@@ -1,9 +1,6 @@
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { reasonOfDetails } from '../../gateway/envoy-details.ts'
 import { meaningOf } from '../../refusal-reasons.ts'
-import { CliError, EXIT } from '../exit-codes.ts'
-import { streams } from '../streams.ts'
+import { linesOf } from '../lines.ts'
 import type { Refusal } from './explained-text.ts'
 
 type Json = Record<string, unknown>
@@ -15,6 +12,8 @@ export interface LoggedRefusals {
   refusals: Refusal[]
   /** Requests that a gateway refused because the check did, and whose reasons only the log of Mintmark has. */
   ofTheCheck: number
+  /** Whether the log has a line of JSON, which all shipped gateways write. */
+  isJson: boolean
 }
 
 /** Envoy's details of them, as Istio and Envoy Gateway log them. */
@@ -28,24 +27,24 @@ const REFUSED_BY_CHECK = 'ext_authz_denied'
  */
 export async function refusalsIn(file: string, id: string | undefined): Promise<LoggedRefusals> {
   const found: Refusal[] = []
+  let lines = 0
+  let read = 0
   /** By the id of the request: what only has details. */
   const detailed = new Map<string, Refusal | undefined>()
-  try {
-    for await (const line of createInterface({ input: opened(file), crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (id !== undefined && !line.includes(id)) continue
-      const fields = jsonOf(line)
-      const refusal = fields && refusalOf(fields)
-      if (fields && !fields.gateway && detailsOf(fields) !== '') {
-        if (refusal || line.includes(REFUSED_BY_CHECK)) detailed.set(requestOf(fields) ?? line, refusal)
-        if (detailed.size > MOST_KEPT) detailed.delete(detailed.keys().next().value ?? '')
-        continue
-      }
-      if (!refusal || (id !== undefined && !idsOf(refusal).includes(id))) continue
-      found.push(refusal)
-      if (found.length > 2 * MOST_KEPT) found.splice(0, MOST_KEPT)
+  for await (const line of linesOf(file)) {
+    lines += 1
+    if (line === undefined || (id !== undefined && !line.includes(id))) continue
+    const fields = jsonOf(line)
+    if (fields) read += 1
+    const refusal = fields && refusalOf(fields)
+    if (fields && !fields.gateway && detailsOf(fields) !== '') {
+      if (refusal || line.includes(REFUSED_BY_CHECK)) detailed.set(requestOf(fields) ?? line, refusal)
+      if (detailed.size > MOST_KEPT) detailed.delete(detailed.keys().next().value ?? '')
+      continue
     }
-  } catch (error) {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
+    if (!refusal || (id !== undefined && !idsOf(refusal).includes(id))) continue
+    found.push(refusal)
+    if (found.length > 2 * MOST_KEPT) found.splice(0, MOST_KEPT)
   }
   for (const { request_id } of found) detailed.delete(request_id ?? '')
   const others = [...detailed.values()]
@@ -56,13 +55,11 @@ export async function refusalsIn(file: string, id: string | undefined): Promise<
   return {
     refusals: refusals.slice(-MOST_KEPT).reverse(),
     ofTheCheck: others.filter(refusal => refusal === undefined).length,
+    isJson: read > 0 || lines === 0 || id !== undefined,
   }
 }
 
 const byTime = (a: Refusal, b: Refusal) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)
-
-const opened = (file: string): NodeJS.ReadableStream =>
-  file === '-' ? streams().stdin : createReadStream(file)
 
 const idsOf = (refusal: Refusal) => [
   refusal.request_id,

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { KEY_SETTINGS } from '../../api-keys/key-settings.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { fieldsOf } from '../setting-options.ts'
+import { textOf } from '../text-file.ts'
 
 /** Files of clients to import: NDJSON, or CSV (RFC 4180) with a header line. */
 
@@ -10,17 +10,13 @@ const LISTS = new Set([...fieldsOf(KEY_SETTINGS, 'list'), ...fieldsOf(KEY_SETTIN
 const FLAGS: ReadonlySet<string> = new Set(['lookup', 'disabled'])
 const NUMBERS = new Set(fieldsOf(KEY_SETTINGS, 'whole-number'))
 
-export async function readClients(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
-  }
-}
+const LONGEST_FILE_BYTES = 268_435_456
+
+export const readClients = (file: string): Promise<string> => textOf(file, LONGEST_FILE_BYTES)
 
 /** @throws {CliError} that names the line. */
 export function clientsOf(text: string, file: string): object[] {
-  const content = text.replace(/^\uFEFF/, '')
+  const content = text
   const clients = content.trimStart().startsWith('{') ? ndjson(content) : csv(content)
   if (clients.length === 0) throw new CliError(EXIT.usage, `${file} contains no clients.`)
   return clients

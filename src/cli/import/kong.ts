@@ -45,9 +45,13 @@ const OTHER_CREDENTIAL =
  * @throws {CliError} that repeats no part of the file.
  */
 export function kongKeys(text: string, file: string): ExportedKey[] {
-  const { consumers = [], keyauth_credentials: flat = [] } = readDocument(text, file)
+  const document = readDocument(text, file)
+  const consumers = listOf<Consumer>(document, 'consumers', file)
+  const flat = listOf<Credential>(document, 'keyauth_credentials', file)
   const keys = consumers.flatMap(consumer =>
-    (consumer.keyauth_credentials ?? []).map(credential => toKey(credential, consumer, file)),
+    listOf<Credential>(consumer, 'keyauth_credentials', file).map(credential =>
+      toKey(credential, consumer, file),
+    ),
   )
   const byId = new Map(consumers.map(consumer => [consumer.id, consumer]))
   const others = flat.map(credential => {
@@ -61,20 +65,24 @@ export function kongKeys(text: string, file: string): ExportedKey[] {
   return [...keys, ...others]
 }
 
-function readDocument(
-  text: string,
-  file: string,
-): { consumers?: Consumer[]; keyauth_credentials?: Credential[] } {
+function readDocument(text: string, file: string): object {
   let document: unknown
   try {
-    document = parse(text)
+    document = parse(text, { logLevel: 'error' })
   } catch {
     // The parser's message repeats the line, which may have a key.
     throw new CliError(EXIT.usage, `${file} is neither YAML nor JSON.`)
   }
   const isObject = typeof document === 'object' && document !== null && !Array.isArray(document)
   if (!isObject) throw new CliError(EXIT.usage, `${file} is not a dump of Kong.`)
-  return document as { consumers?: Consumer[] }
+  return document as object
+}
+
+/** A member of an object of the dump. Empty lists are often written as nothing. */
+function listOf<T extends object>(object: object, name: string, file: string): T[] {
+  const list: unknown = Reflect.get(object, name) ?? []
+  if (Array.isArray(list) && list.every(item => typeof item === 'object' && item !== null)) return list
+  throw new CliError(EXIT.usage, `${file}: ${name} is not a list of objects.`)
 }
 
 function toKey(credential: Credential, consumer: Consumer | undefined, file: string): ExportedKey {

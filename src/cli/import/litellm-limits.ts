@@ -7,15 +7,19 @@ const NAMES: readonly (readonly [keyof LiteLLMLimits, LimitName])[] = [
   ['tpd_limit', 'tokens_per_day'],
 ]
 
-/** The limits of a team or key; `closed`: one of them is 0, which lets nothing pass. */
+/** The limits of a team or key; `closed`: one of them is 0, which lets nothing pass; `beyond`: one is above what can be set. */
 export function mapLimits(
   own: LiteLLMLimits,
   budget: LiteLLMLimits | undefined,
-): { limits: Limits; closed: boolean } {
+): { limits: Limits; closed: boolean; beyond: boolean } {
   const given = NAMES.flatMap(([column, name]) => {
     const limit = own[column] ?? budget?.[column]
     return limit == null ? [] : [[name, Math.floor(Number(limit))] as const]
   })
   const open = given.filter(([, limit]) => limit >= LIMIT_RANGE.min && limit <= LIMIT_RANGE.max)
-  return { limits: Object.fromEntries(open), closed: given.some(([, limit]) => limit < LIMIT_RANGE.min) }
+  return {
+    limits: Object.fromEntries(open),
+    closed: given.some(([, limit]) => limit < LIMIT_RANGE.min),
+    beyond: given.some(([, limit]) => limit > LIMIT_RANGE.max),
+  }
 }

@@ -28,6 +28,7 @@ export interface LiteLLMKey extends LiteLLMLimits {
   project_id?: string | null
   organization_id?: string | null
   budget_id?: string | null
+  max_budget?: number | null
   models?: string[] | null
   expires?: string | null
   blocked?: boolean | null

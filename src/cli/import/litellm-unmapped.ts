@@ -1,3 +1,4 @@
+import { LIMIT_RANGE } from '../../tenants/limits.ts'
 import type { Notes } from './notes.ts'
 
 /** Columns of LiteLLM's keys and teams that have no counterpart, and what an operator can do instead. */
@@ -45,3 +46,12 @@ export function noteUnmapped(notes: Notes, kind: 'key' | 'team', subject: string
       notes.add(`${kind}_${column}`, subject, `${column} of a ${kind} has no counterpart.`, cure)
   }
 }
+
+/** Notes a limit that is above what can be set. */
+export const noteBeyond = (notes: Notes, subject: string) =>
+  notes.add(
+    'limit_too_high',
+    subject,
+    `A limit above ${LIMIT_RANGE.max} has no counterpart: there is none here.`,
+    'To limit it: mintmark tenant update, or mintmark key update.',
+  )

@@ -8,10 +8,11 @@ import {
   type NewTenant,
   nameLike,
 } from './import-plan.ts'
+import { clientIdOf, expiryOf, isHashed } from './litellm-key.ts'
 import { mapLimits } from './litellm-limits.ts'
 import { mapModels } from './litellm-models.ts'
 import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from './litellm-tables.ts'
-import { noteUnmapped } from './litellm-unmapped.ts'
+import { noteBeyond, noteUnmapped } from './litellm-unmapped.ts'
 import { Notes } from './notes.ts'
 
 /** The label of a tenant that was made of a team: so a second import finds it again. */
@@ -110,10 +111,11 @@ function newTenant(
   const name = nameLike(team.team_alias || team.team_id)
   const organization = organizations.get(team.organization_id ?? '')
   const mapped = mapModels([team.models, organization?.models], destination)
-  const { limits, closed } = mapLimits(team, undefined)
+  const { limits, closed, beyond } = mapLimits(team, undefined)
   noteUnknown(notes, mapped.unknown)
   if (closed)
     notes.add('closed_team', name, 'A limit of 0 lets nothing pass: the tenant is suspended.', RESUME)
+  if (beyond) noteBeyond(notes, name)
   noteUnmapped(notes, 'team', name, team)
   return {
     id: options.tenantOf.get(team.team_id) ?? freeId(team, taken),
@@ -156,8 +158,12 @@ function mapKey(
     notes,
     mapped.unknown.filter(name => !destination.models.has(name) && !destination.adapters.has(name)),
   )
-  const { limits, closed } = mapLimits(key, budgets.get(key.budget_id ?? ''))
-  if (closed) notes.add('closed_key', subject, 'A limit of 0 lets nothing pass: the key is disabled.', ENABLE)
+  const { limits, closed: isLimited, beyond } = mapLimits(key, budgets.get(key.budget_id ?? ''))
+  // LiteLLM refuses a key whose spend is not below its budget, from its first request on.
+  const closed = isLimited || (typeof key.max_budget === 'number' && key.max_budget <= 0)
+  if (closed)
+    notes.add('closed_key', subject, 'A limit or budget of 0 lets nothing pass: the key is disabled.', ENABLE)
+  if (beyond) noteBeyond(notes, subject)
   noteUnmapped(notes, 'key', subject, { ...budgets.get(key.budget_id ?? ''), ...withoutNulls(key) })
   const expires = expiryOf(key)
   const latest = destination.now + destination.longestLifetimeSeconds * 1000
@@ -181,9 +187,6 @@ function mapKey(
 const ENABLE = 'If it should work: set its limits, then mintmark key enable <key>.'
 const LONGER = 'Its imported secret ends after 180 days: replace it before (mintmark key rotate).'
 
-/** Part of the hash, by which LiteLLM's own pages and tables name a key as well. */
-const clientIdOf = ({ token }: LiteLLMKey) => `litellm-${token.slice(0, 16)}`
-
 function obstacleTo(
   key: LiteLLMKey,
   home: Home | undefined,
@@ -194,7 +197,7 @@ function obstacleTo(
     return { code: 'expired', message: 'the key has expired.', cure: 'Nothing: LiteLLM refuses it as well.' }
   if (key.team_id === DASHBOARD)
     return { code: 'dashboard', message: "a session of LiteLLM's pages.", cure: 'Nothing.' }
-  if (!/^[0-9a-f]{64}$/.test(key.token))
+  if (!isHashed(key))
     return {
       code: 'not_hashed',
       message: 'the key is not stored as a SHA-256 hash.',
@@ -234,12 +237,6 @@ function noteUnknown(notes: Notes, unknown: readonly string[]): void {
         : 'Register it before the import: mintmark model set <name>. Afterwards also: mintmark tenant update --model.',
     )
   }
-}
-
-/** Epoch milliseconds. LiteLLM's timestamps have no zone, and are UTC. */
-function expiryOf({ expires }: LiteLLMKey): number | undefined {
-  if (!expires) return undefined
-  return Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
 }
 
 const withoutNulls = (row: object) =>

@@ -1,8 +1,6 @@
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import type { Command } from 'commander'
 import type { AdminClient } from '../admin-client.ts'
-import { CliError, EXIT } from '../exit-codes.ts'
+import { linesOf } from '../lines.ts'
 import type { Output, View } from '../output.ts'
 import { LITELLM_URL, readLiteLLMDatabase } from './litellm-command.ts'
 import { readSpendLogs } from './litellm-tables.ts'
@@ -58,10 +56,5 @@ export async function shadow(
 }
 
 async function readLog(file: string, summary: LogSummary): Promise<void> {
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })
-  try {
-    for await (const line of lines) summary.addLine(line)
-  } catch (error) {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
-  }
+  for await (const line of linesOf(file)) summary.addLine(line ?? '')
 }

@@ -29,7 +29,7 @@ export function unkeyKeys(rows: readonly object[]): ExportedKey[] {
         owner: textOf(owner),
         hash,
         disabled: isFalse(of(row, 'enabled')),
-        expiresAt: instantOf(of(row, 'expires')),
+        expiresAt: instantOf(of(row, 'expires'), index),
         unmapped: unmapped(row),
       }
     })
@@ -64,11 +64,12 @@ const isFalse = (value: unknown) => value === false || value === 0 || value === 
 const textOf = (value: unknown) => (isSet(value) ? String(value) : undefined)
 
 /** Milliseconds, or a time; without a zone it is UTC, as MySQL exports it. */
-function instantOf(value: unknown): number | undefined {
+function instantOf(value: unknown, index: number): number | undefined {
   if (!isSet(value)) return undefined
   const text = String(value)
   if (/^\d+$/.test(text)) return Number(text)
   const instant = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(' ', 'T')}Z`)
-  if (Number.isNaN(instant)) throw new CliError(EXIT.usage, `"${text.slice(0, 40)}" is not a time.`)
+  if (Number.isNaN(instant))
+    throw new CliError(EXIT.usage, `row ${index + 1}: expires, "${text.slice(0, 40)}", is not a time.`)
   return instant
 }

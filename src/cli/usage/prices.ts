@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { CliError, EXIT } from '../exit-codes.ts'
+import { textOf } from '../text-file.ts'
 
 /** The prices of a model for a million tokens, in a currency of the user's. */
 interface Price {
@@ -14,12 +14,12 @@ export type Prices = ReadonlyMap<string, Price>
 const COLUMNS = ['model', 'input', 'cached_input', 'output']
 const NUMBER = /^\d{1,9}(\.\d{1,9})?$/
 
+const LONGEST_FILE_BYTES = 16_777_216
+
 /** @throws {CliError} that names the line. */
 export async function readPrices(file: string): Promise<Prices> {
-  const text = await readFile(file, 'utf8').catch(error => {
-    throw new CliError(EXIT.usage, `${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`)
-  })
-  const [header = '', ...lines] = text.replace(/^\uFEFF/, '').split(/\r?\n/)
+  const text = await textOf(file, LONGEST_FILE_BYTES)
+  const [header = '', ...lines] = text.split(/\r?\n/)
   if (header.trim() !== COLUMNS.join(','))
     throw new CliError(EXIT.usage, `${file} must begin with the line ${COLUMNS.join(',')}`)
   return new Map(
