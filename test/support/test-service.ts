@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { type Overrides, type Service, startService } from '../../src/service/service.ts'
@@ -115,9 +116,11 @@ async function tenantWithKey(
   key: Record<string, unknown> = {},
 ) {
   const id = typeof tenant.id === 'string' ? tenant.id : `t-${randomBytes(6).toString('hex')}`
-  const made = await admin('POST', '/tenants', { ...tenant, id })
+  const idempotently = { 'idempotency-key': randomBytes(12).toString('hex') }
+  const made = await patiently(headers => admin('POST', '/tenants', { ...tenant, id }, headers), idempotently)
   if (made.status !== 201) throw new Error(`the tenant was refused: ${made.text}`)
-  const { status, text, body } = await admin('POST', `/tenants/${id}/keys`, key)
+  // A repetition under a key would not tell the secret.
+  const { status, text, body } = await patiently(() => admin('POST', `/tenants/${id}/keys`, key))
   if (status !== 201) throw new Error(`the key was refused: ${text}`)
   return {
     tenantId: id,
@@ -125,6 +128,19 @@ async function tenantWithKey(
     secret: body.secret as string,
     secretId: body.secret_id as string,
   }
+}
+
+/** Repeats what was answered 503: on a busy machine Postgres may take longer than the service waits. */
+async function patiently(
+  send: (headers?: Record<string, string>) => Promise<JsonAnswer>,
+  headers?: Record<string, string>,
+): Promise<JsonAnswer> {
+  let answer = await send(headers)
+  for (let tries = 1; answer.status === 503 && tries < 5; tries++) {
+    await sleep(500)
+    answer = await send(headers)
+  }
+  return answer
 }
 
 /** One HTTP request; the body is parsed when it is JSON. */
