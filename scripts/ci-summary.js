@@ -8,21 +8,25 @@ import { stripVTControlCharacters } from 'node:util'
  * without results of its own. Prints the measurements outside their usual limits as information, then every failed test,
  * invariant and step by name, then one line, "N passed, N failed", with status 1 when something failed.
  *
+ * `tests-again.json` is the report of test files that failed for want of time only, and were run again alone
+ * (ci-late-tests.js): what passed then is printed with the measurements.
+ *
  * A missing, unreadable or truncated result counts as one named failure. A nonzero status in `<step>.status` without a
  * failure in the step's results is a failure too: Vitest reports errors outside of its tests in no other way. Plain
  * JavaScript, because it runs on the machine's own Node, from 18.
  */
 const REQUIRED = ['tests.json', 'faults', 'rotation', 'fuzz']
+const AGAIN = 'tests-again.json'
 
 const folder = process.argv[2] ?? ''
 const files = listed(folder)
-const others = files.filter(file => !REQUIRED.includes(file) && !/^steps$|\.status$/.test(file))
+const others = files.filter(file => ![...REQUIRED, AGAIN].includes(file) && !/^steps$|\.status$/.test(file))
 
 const resulting = [...REQUIRED, ...others].map(file => {
   const step = file.replace(/\.json$/, '')
   const found = attempt(() => (file.endsWith('.json') ? readReport(file, step) : readOutput(file, step)))
   const status = files.includes(`${step}.status`) ? read(`${step}.status`).trim() : '0'
-  if (status !== '0' && found.failures.length === 0)
+  if (status !== '0' && found.failures.length === 0 && !found.repeated)
     found.failures.push(`${step}: ended with status ${status}, and nothing in its results says why`)
   return found
 
@@ -62,14 +66,22 @@ function plainSteps() {
 function readReport(file, step) {
   const { testResults } = JSON.parse(read(file))
   const tests = testResults.flatMap(({ assertionResults }) => assertionResults)
-  const failures = testResults.flatMap(({ name, status, assertionResults, message }) => {
+  const passedAgain = files.includes(AGAIN)
+    ? JSON.parse(read(AGAIN)).testResults.filter(({ status }) => status === 'passed')
+    : []
+  const [failures, outside] = [[], []]
+  for (const { name, status, assertionResults, message } of testResults) {
     const where = relative(process.cwd(), name)
     const failed = assertionResults.filter(test => test.status === 'failed')
-    if (status === 'failed' && failed.length === 0) return [`${where}: ${oneLine(message)}`]
-    return failed.map(test => `${where}: ${test.fullName}: ${oneLine(test.failureMessages?.[0])}`)
-  })
+    const found = failed.map(test => `${where}: ${test.fullName}: ${oneLine(test.failureMessages?.[0])}`)
+    if (status === 'failed' && failed.length === 0) found.push(`${where}: ${oneLine(message)}`)
+    if (passedAgain.some(again => again.name === name))
+      outside.push(...found.map(failure => `${failure}; its file passed when it was run again alone`))
+    else failures.push(...found)
+  }
   if (tests.length === 0 && failures.length === 0) failures.push(`${step}: nothing was tested`)
-  return { passed: tests.filter(test => test.status === 'passed').length, failures, outside: [] }
+  const passed = tests.filter(test => test.status === 'passed').length
+  return { passed, failures, outside, repeated: outside.length > 0 }
 }
 
 /** The output of a step: marked lines, each below the title of its experiment if it has one; the count is last. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 
 const SCRIPT = new URL('../../scripts/ci-summary.js', import.meta.url).pathname
+const LATE = new URL('../../scripts/ci-late-tests.js', import.meta.url).pathname
 const folders: string[] = []
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true })
@@ -56,6 +57,60 @@ function summary(changed: Record<string, string | undefined>) {
 
 const OUTSIDE =
   'outside its bound, not a failure: F1 kill -9 of Postgres: exchanges of known keys, 99th percentile, 1,975 ms, usually ≤ 50 ms'
+
+const late = {
+  ...failing,
+  fullName: 'keys come',
+  failureMessages: ['Error: not within 30000 ms: the key is known; last: 503\n    at until.ts:1'],
+}
+const lateFile = (...assertionResults: object[]) => ({ ...fileOf(...assertionResults), status: 'failed' })
+
+describe('test files that failed', () => {
+  const repeated = (tests: string) => {
+    const folder = mkdtempSync(join(tmpdir(), 'mintmark-late-'))
+    folders.push(folder)
+    writeFileSync(join(folder, 'tests.json'), tests)
+    const { stdout } = spawnSync(process.execPath, [LATE, join(folder, 'tests.json')], { encoding: 'utf8' })
+    return stdout.split('\n').filter(Boolean)
+  }
+  const failedWith = (message: string) => lateFile({ ...late, failureMessages: [message] })
+
+  it.each([
+    ['Error: Test timed out in 60000ms.'],
+    ['Error: Hook timed out in 180000ms.'],
+    ['AssertionError: expected 503 to be 200 // Object.is equality'],
+    ['Error: the tenant was refused: {"status":503,"detail":"The database does not answer. Retry."}'],
+  ])('are repeated for want of time: %s', message => {
+    expect(repeated(report(failedWith(message)))).toEqual([fileOf().name])
+    expect(repeated(report({ ...fileOf(), status: 'failed', message }))).toEqual([fileOf().name])
+  })
+
+  it('are not repeated for anything else, nor for both', () => {
+    expect(repeated(report(fileOf(passing), lateFile(failing), lateFile(late, failing)))).toEqual([])
+    expect(repeated(report(failedWith('AssertionError: expected 200 to be 503')))).toEqual([])
+    expect(repeated(report({ ...fileOf(), status: 'failed', message: "Cannot find module 'a'" }))).toEqual([])
+    expect(repeated('{')).toEqual([])
+  })
+
+  it('are named, and no failures, when they passed alone', () => {
+    const tests = report(lateFile(passing, late))
+    const said = 'test/keys.test.ts: keys come: Error: not within 30000 ms: the key is known; last: 503'
+    const status = { 'tests.json': tests, 'tests.status': '1\n' }
+    expect(summary({ ...status, 'tests-again.json': report(fileOf(passing, passing)) })).toEqual({
+      lines: [
+        `outside its bound, not a failure: ${said}; its file passed when it was run again alone`,
+        OUTSIDE,
+        '106 passed, 0 failed',
+      ],
+      status: 0,
+    })
+    for (const again of [report(lateFile(passing, late)), undefined])
+      expect(summary({ ...status, 'tests-again.json': again })).toEqual({
+        lines: [OUTSIDE, `failed: ${said}`, '106 passed, 1 failed'],
+        status: 1,
+      })
+  })
+})
 
 describe('the summary of CI', () => {
   it('counts the passed checks, and lists measurements outside their bounds', () => {

@@ -119,7 +119,7 @@ async function tenantWithKey(
   const idempotently = { 'idempotency-key': randomBytes(12).toString('hex') }
   const made = await patiently(headers => admin('POST', '/tenants', { ...tenant, id }, headers), idempotently)
   if (made.status !== 201) throw new Error(`the tenant was refused: ${made.text}`)
-  // A repetition under a key would not tell the secret.
+  // A repetition under a key would not show the secret.
   const { status, text, body } = await patiently(() => admin('POST', `/tenants/${id}/keys`, key))
   if (status !== 201) throw new Error(`the key was refused: ${text}`)
   return {
