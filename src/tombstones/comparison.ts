@@ -25,7 +25,9 @@ export async function compare(trx: Handle, memories: readonly Memory[]) {
     if (memory.installation !== state.installation) continue
     if (!(await continues(trx, memory.mark))) lost.push(memory)
   }
-  const remembered = [...byName(lost.flatMap(memory => [...memory.ended, ...memory.pending])).values()]
+  // Of an object that several have, the newest counts: a secret was perhaps revoked that was to end later.
+  const byAge = lost.toSorted((one, other) => one.seenAt - other.seenAt)
+  const remembered = [...byName(byAge.flatMap(memory => [...memory.ended, ...memory.pending])).values()]
   const usable = await readUnstored(trx, await readUsable(trx, remembered))
   // A file from before the last restore says nothing new, unless it has what no other memory had.
   const isNew = ({ seenAt }: Memory) => open.noticedAt === null || seenAt > open.noticedAt

@@ -105,6 +105,30 @@ describe('a database compared with memories', () => {
     expect(tombstones.noticed?.memory.mark.id).toBe(ahead().id + 3)
   })
 
+  it('takes the end of a secret from the newest memory that has it, in whatever order they are read', async () => {
+    const { keyId, secretId } = await mintmark.tenantWithKey()
+    await mintmark.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 86_400 })
+    const [secret] = await mintmark.database.asOwner<{ at: number }>(
+      'SELECT floor(extract(epoch FROM ends_at) * 1000)::float8 AS at FROM api_key_secrets WHERE id = $1',
+      [secretId],
+    )
+    // Revoked after an older snapshot was written, in which it ends tomorrow as in the restored database.
+    const older = memory({ mark: ahead(), ended: [tombstone('secret_ended', secretId, secret?.at)] })
+    const newer = memory({
+      mark: { ...ahead(), id: ahead().id + 3 },
+      seenAt: state.now + 1,
+      ended: [tombstone('secret_ended', secretId, state.now)],
+    })
+    for (const memories of [
+      [newer, older],
+      [older, newer],
+    ]) {
+      const tombstones = await compared(...memories)
+      expect(names(tombstones)).toEqual([`secret_ended ${secretId}`])
+      expect(tombstones.endOf('secret_ended', secretId)).toBe(state.now)
+    }
+  })
+
   it('continues one of a row that retention deleted', async () => {
     const [row] = await mintmark.database.asOwner<{ cut: string }>(
       'SELECT audit_cut_id AS cut FROM change_counter',
