@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { readConfig } from '../../src/config/config.ts'
 import { Env } from '../../src/config/env.ts'
 import { type Overrides, type Service, startService } from '../../src/service/service.ts'
@@ -147,6 +147,9 @@ async function patiently(
 export async function request(url: string, init: RequestInit = {}): Promise<JsonAnswer> {
   const response = await fetch(url, init)
   const text = await response.text()
+  // A service in this process logs a request after it has written the response.
+  await setImmediate()
+  await setImmediate()
   const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '')
   return {
     status: response.status,

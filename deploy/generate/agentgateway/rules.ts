@@ -4,7 +4,7 @@ import {
   STRIPPED_NAMES,
   STRIPPED_PREFIXES,
 } from '../../../src/gateway/headers.ts'
-import { REFUSED_WITHOUT_REWRITE } from '../../../src/gateway/refused-fields.ts'
+import { REFUSED_WITHOUT_REWRITE, UUID_FIELDS } from '../../../src/gateway/refused-fields.ts'
 
 /**
  * Rules in CEL for agentgateway. Only functions that its documentation lists, no `$` (it expands variables of the environment in
@@ -49,7 +49,7 @@ const EMBEDS_MEDIA = [
   '}))].all(t,',
   `  !t.matches('"(image_url|audio_url|video_url)":"${NOT_DATA}') &&`,
   `  !(t.matches('"(image_url|audio_url|video_url|source)":[{]') && t.matches('"url":"${NOT_DATA}')) &&`,
-  '  !(t.matches(\'"(image_url|audio_url|video_url|input_audio|image_embeds|audio_embeds)":\') && t.contains(\'"uuid":\'))) &&',
+  `  !(t.matches('"(${UUID_FIELDS.join('|')})":') && t.contains('"uuid":'))) &&`,
   `(!("images" in b) || b.images.all(i, !i.matches('^${NOT_DATA}') && i.size() > 4)) &&`,
   `(!("input" in b) || !toJson(b.input).matches('"(image|video)":"${NOT_DATA}'))`,
 ]
