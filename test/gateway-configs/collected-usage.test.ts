@@ -48,8 +48,8 @@ const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, cou
 ]
 const CANCELLED: [path: string, counted: Partial<Row>][] = [
   [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
-  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4 }],
-  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0 }],
+  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
+  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0, output_tokens: 3 }],
 ]
 
 const GATEWAYS: [name: string, start: (behind: Behind, collector: Collector) => Promise<Gateway>][] = [

@@ -66,8 +66,8 @@ const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, cou
 /** The tokens of the prompt, where the engine said them before the client left, and those of the answer so far. */
 const CANCELLED: [path: string, counted: Partial<Row>][] = [
   [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
-  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4 }],
-  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0 }],
+  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
+  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0, output_tokens: 3 }],
 ]
 
 describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage over %s', transport => {
