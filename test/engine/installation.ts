@@ -12,7 +12,7 @@ export interface Tenant {
 }
 
 /** One more key of a tenant: its id, the key itself, and a token of an hour. */
-export interface AnotherKey {
+interface AnotherKey {
   id: string
   secret: string
   token: string
