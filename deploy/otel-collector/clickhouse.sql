@@ -35,7 +35,7 @@ FROM (
     at, tenant, key, model, outcome,
     outcome = 'cancelled' AND isNull(counted_output) AS estimated,
     coalesce(counted_input, if(estimated, toUInt64(ceil(ifNull(request_bytes, 0) / 4)), 0)) AS input,
-    coalesce(counted_output, if(estimated, toUInt64(ceil(ifNull(answer_bytes, 0) / 200)), 0)) AS output,
+    coalesce(counted_output, if(estimated, coalesce(events, toUInt64(ceil(ifNull(answer_bytes, 0) / 200))), 0)) AS output,
     ifNull(counted_cached, 0) AS cached
   FROM (
     WITH
@@ -59,6 +59,7 @@ FROM (
       number('gen_ai.usage.input_tokens') AS counted_input,
       number('gen_ai.usage.output_tokens') AS counted_output,
       number('mintmark.usage.cached_input_tokens') AS counted_cached,
+      number('mintmark.usage.output_events') AS events,
       number('http.request.body.size') AS request_bytes,
       number('http.response.body.size') AS answer_bytes
     FROM mintmark.usage_records

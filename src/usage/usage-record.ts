@@ -36,6 +36,7 @@ export const ATTRIBUTES: ReadonlySet<string> = new Set([
   'mintmark.outcome',
   'mintmark.response_flags',
   'mintmark.usage.cached_input_tokens',
+  'mintmark.usage.output_events',
   'gen_ai.request.model',
   'gen_ai.usage.input_tokens',
   'gen_ai.usage.output_tokens',
@@ -115,7 +116,7 @@ function outcomeOf(attributes: ReportedRecord['attributes']): Outcome | undefine
   return status >= 400 ? 'refused' : 'completed'
 }
 
-/** English text has about four bytes a token; a streamed answer has one event of about 200 bytes for each. */
+/** English text has about four bytes a token; a streamed answer has one event for each, of about 200 bytes where no one counted them. */
 const REQUEST_BYTES_A_TOKEN = 4
 const ANSWER_BYTES_A_TOKEN = 200
 
@@ -123,6 +124,7 @@ function tokensOf(attributes: ReportedRecord['attributes'], outcome: Outcome): t
   const input = numberOf(attributes, 'gen_ai.usage.input_tokens')
   const output = numberOf(attributes, 'gen_ai.usage.output_tokens')
   const cached = numberOf(attributes, 'mintmark.usage.cached_input_tokens')
+  const events = numberOf(attributes, 'mintmark.usage.output_events')
   // The engine's count of a cancelled request ends with the last event that had one, and may not begin at all.
   const estimated = outcome === 'cancelled' && output === undefined
   const of = (name: string, bytesAToken: number) =>
@@ -132,7 +134,7 @@ function tokensOf(attributes: ReportedRecord['attributes'], outcome: Outcome): t
     estimated,
     inputTokens,
     cachedInputTokens: Math.min(cached ?? 0, inputTokens),
-    outputTokens: output ?? of('http.response.body.size', ANSWER_BYTES_A_TOKEN),
+    outputTokens: output ?? (estimated ? events : 0) ?? of('http.response.body.size', ANSWER_BYTES_A_TOKEN),
   }
 }
 

@@ -38,6 +38,8 @@ const LORA = [
   ...['--enable-lora', '--max-lora-rank', '8', '--lora-modules'],
   ...ADAPTERS.map(name => `${name}=${join(HOME, 'model', name)}`),
 ]
+/** Every answer and every event of a stream has the engine's own count, with what came from its prefix cache. */
+export const FORCED_USAGE = ['--enable-force-include-usage', '--enable-prompt-tokens-details']
 const POOLING = ['--runner', 'pooling', '--convert', 'embed']
 
 export interface Engine {

@@ -7,7 +7,7 @@ import type { Gateway } from '../gateway-configs/check-environment.ts'
 import { noEnvoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { Checks } from './checks.ts'
 import { apiOf, type DescribedApi, describedApi } from './described-api.ts'
-import { type Engine, installEngine, startEngine } from './engine.ts'
+import { type Engine, FORCED_USAGE, installEngine, startEngine } from './engine.ts'
 import { checkClasses, checkFields, checkParts } from './fields.ts'
 import { type Installation, startInstallation } from './installation.ts'
 import { checkPrefixCache } from './prefix-cache.ts'
@@ -16,6 +16,7 @@ import { measurePriorities } from './priority-figures.ts'
 import { checkIdentityPrograms, checkRecipes, installOpenWebui, RECIPE_ENV, RECIPE_FLAGS } from './recipes.ts'
 import { checkListedRoutes, checkRoutes } from './routes.ts'
 import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from './serving.ts'
+import { checkUsage } from './usage.ts'
 
 /**
  * engine/ runs a real vLLM on the CPU, with a tiny model and two adapters, behind Envoy with the files of deploy/ and
@@ -25,13 +26,23 @@ import { checkPooling, checkServing, checkStoredResponses, checkTokenize } from 
  *   npm run engine -- api                 only compares the routes and fields of the installed vLLM with ours, without starting it
  *   npm run engine -- generate            one configuration of the engine: generate, pooling, or recipes of docs/guides/clients.md
  *   npm run engine -- queue               whether premium runs before what waits of batch, on four routes
+ *   npm run engine -- usage               what Mintmark counts is what vLLM counts, in its answers and in its metrics
  *   npm run engine -- priorities          only measures what priorities change: three pairs of runs with and without, on four routes
  *   npm run engine -- priorities --write  also writes the table and the plot of docs/guides/vllm.md
  *
  * The first time it installs vLLM (scripts/install-engine.sh). Ends with "N passed, N failed".
  */
-const PARTS = ['api', 'generate', 'queue', 'pooling', 'recipes', 'priorities'] as const
+const PARTS = ['api', 'generate', 'queue', 'pooling', 'usage', 'recipes', 'priorities'] as const
 type Part = (typeof PARTS)[number]
+
+/** What a configuration adds to the usual start. */
+const ADDED = {
+  generate: {},
+  pooling: {},
+  usage: { flags: FORCED_USAGE },
+  recipes: { flags: RECIPE_FLAGS, env: RECIPE_ENV },
+}
+type Configuration = keyof typeof ADDED
 
 const args = process.argv.slice(2)
 const write = args.includes('--write')
@@ -78,6 +89,10 @@ async function examineEngines(): Promise<void> {
       await examineApi('this engine', await apiOf(engine))
       await checkPooling(checks, await gateway('envoy.yaml', ROUTE_GROUPS), installation)
     })
+  if (wants('usage'))
+    await withEngine('usage', installation, engine =>
+      checkUsage(checks, engine, installation, end => environment.onEnd(end)),
+    )
   if (wants('recipes')) {
     installOpenWebui()
     await withEngine('recipes', installation, async (engine, gateway) => {
@@ -101,14 +116,13 @@ async function examineApi(of: string, api: DescribedApi): Promise<void> {
 
 /** One engine at a time: each takes gigabytes. */
 async function withEngine(
-  configuration: 'generate' | 'pooling' | 'recipes',
+  configuration: Configuration,
   installation: Installation,
   work: (engine: Engine, gateway: StartGateway) => Promise<void>,
 ): Promise<void> {
   const begun = performance.now()
   const runner = configuration === 'pooling' ? 'pooling' : 'generate'
-  const more = configuration === 'recipes' ? { flags: RECIPE_FLAGS, env: RECIPE_ENV } : {}
-  const engine = await startEngine({ runner, ...more })
+  const engine = await startEngine({ runner, ...ADDED[configuration] })
   environment.onEnd(engine.stop)
   const since = () => ((performance.now() - begun) / 1000).toFixed(0)
   console.log(`\nvLLM, ${configuration}: started in ${since()} s`)

@@ -63,6 +63,7 @@ function anyRequest(): Request {
   say('gen_ai.usage.input_tokens', count)
   say('gen_ai.usage.output_tokens', count)
   say('mintmark.usage.cached_input_tokens', count)
+  say('mintmark.usage.output_events', count)
   say('http.request.body.size', count)
   say('http.response.body.size', count)
   say('http.response.status_code', () => of([200, 0, 499, 400, '503', '-', 'x']))

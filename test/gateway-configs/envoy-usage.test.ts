@@ -3,6 +3,7 @@ import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import type { UsageTransport } from '../../deploy/generate/envoy-parts/usage-report.ts'
 import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
 import type { TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { makeReporter } from '../usage/reports.ts'
 import { chat, send } from './client.ts'
 import { startMintmark } from './environment.ts'
@@ -66,8 +67,8 @@ const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, cou
 /** The tokens of the prompt, where the engine said them before the client left, and those of the answer so far. */
 const CANCELLED: [path: string, counted: Partial<Row>][] = [
   [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
-  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4 }],
-  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0 }],
+  ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
+  ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0, output_tokens: 3 }],
 ]
 
 describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage over %s', transport => {
@@ -104,8 +105,17 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
   })
 
   async function newKey(): Promise<{ id: string; token: string }> {
-    const { body: key } = await mintmark.admin('POST', '/tenants/acme/keys', {})
-    const { body } = await mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret })
+    // On a busy machine the database may not answer in time: 503, which is no token.
+    const { body: key } = await until(
+      'a key is made',
+      () => mintmark.admin('POST', '/tenants/acme/keys', {}),
+      ({ status }) => status === 201,
+    )
+    const { body } = await until(
+      'the key is exchanged',
+      () => mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret }),
+      ({ status }) => status === 200,
+    )
     return { id: key.id, token: body.access_token }
   }
 

@@ -75,12 +75,12 @@ async function checkCosts(checks: Checks, setting: Setting): Promise<void> {
     ['/v1/responses, streamed', json('/v1/responses', stream), {}, COST],
     ['an error of the engine, 400', json(conversation), { status: 400 }, 0],
     ['an error of the engine, 500', json(conversation, stream), { status: 500 }, 0],
-    // One for each event: role, five tokens, [DONE].
+    // One for each event with a choice: role, five tokens.
     [
       'chat, streamed, the engine without forced usage',
       json(conversation, stream),
       { forcedUsage: false },
-      7,
+      6,
     ],
   ]
   for (const [name, sent, plan, tokens] of cases) {
@@ -107,11 +107,11 @@ async function checkCosts(checks: Checks, setting: Setting): Promise<void> {
 async function checkCancelled(checks: Checks, setting: Setting): Promise<void> {
   const { clock, engine, envoy, tenant } = setting
   const made = await tenant(MANY, MANY)
-  // Of the last: the event that begins it, and one for each token; the prompt is not known.
+  // Of the last: one for each token; the prompt is not known.
   for (const [path, tokens] of [
     ['/v1/chat/completions', 14],
     ['/v1/messages', 14],
-    ['/v1/responses', 4],
+    ['/v1/responses', 3],
   ] as const) {
     clock.nextDay()
     engine.plan({ completion: 1_000, pausesAfter: 3 })

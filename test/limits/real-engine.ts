@@ -1,14 +1,12 @@
-import { request } from 'node:http'
+import { eventsOf, usageOf } from '../engine/answer-usage.ts'
 import type { Checks } from '../engine/checks.ts'
-import { type Engine, installEngine, startEngine } from '../engine/engine.ts'
+import { type Engine, FORCED_USAGE, installEngine, startEngine } from '../engine/engine.ts'
+import { idleCounters, runningRequests } from '../engine/engine-counters.ts'
+import { leaveAfter, leaveWhen } from '../engine/leaving-client.ts'
 import type { Environment } from '../faults/environment/environment.ts'
 import { until } from '../support/until.ts'
 import { charged, four, MANY } from './llm-tokens.ts'
-import { ask, MODEL, type Setting } from './setting.ts'
-
-/** Tokens that a stream may be ahead of what its client has read. */
-const AHEAD = 20
-const IDLE_MS = 120_000
+import { ask, type Credential, MODEL, type Setting } from './setting.ts'
 
 /**
  * What is charged for answers of a real vLLM is what it counts itself, in the answer and in its metrics: `npm run limits -- engine`,
@@ -26,8 +24,7 @@ export async function checkRealEngine(
     console.log(`  note    not run: ${reason}`)
     return
   }
-  const flags = ['--enable-force-include-usage', '--enable-prompt-tokens-details']
-  const engine = await startEngine({ runner, flags: runner === 'generate' ? flags : [] })
+  const engine = await startEngine({ runner, flags: runner === 'generate' ? FORCED_USAGE : [] })
   environment.onEnd(engine.stop)
   const { service, anotherEnvoy, clock, tenant } = setting
   const { url } = await anotherEnvoy(service.port, [
@@ -38,7 +35,7 @@ export async function checkRealEngine(
   for (const { path, fields, about = '' } of known) {
     clock.nextDay()
     const body = JSON.stringify({ model: MODEL, ...fields })
-    const before = await generated(engine)
+    const before = await idleCounters(engine)
     const { status, text } = await ask(url, made.token, { path, body })
     const tokens = tokensOf(text)
     await checks.equal(
@@ -58,17 +55,47 @@ export async function checkRealEngine(
       return [status, ...(await charged(setting, made, tokens)).map(count => count - tokens)]
     })
   }
-  if (runner === 'pooling') return
+  if (runner === 'generate') await checkCancelled(checks, setting, engine, url, made)
+}
+
+/** What a client pays for a request that it gives up: at least what it has seen, at most what the engine worked. */
+async function checkCancelled(
+  checks: Checks,
+  setting: Setting,
+  engine: Engine,
+  url: string,
+  made: Credential,
+): Promise<void> {
+  const { clock } = setting
+  for (const { path, fields, seen } of CANCELLED) {
+    clock.nextDay()
+    const before = await idleCounters(engine)
+    const body = { model: MODEL, ...fields }
+    const text = await leaveAfter(EVENTS, url, { path, credential: made.token, body })
+    const received = seen(text)
+    const counts = await charged(setting, made, received)
+    const after = await idleCounters(engine)
+    const [prompt, generated] = [after.prompt - before.prompt, after.generated - before.generated]
+    const most = prompt + generated
+    await checks.equal(
+      `vLLM: ${path}, cancelled: ${received} seen, ${counts[0]} charged, ${prompt} + ${generated} of the engine`,
+      [true, [true, true, true, true]],
+      () => [generated < LONG, counts.map(tokens => tokens >= received && tokens <= most)],
+    )
+  }
   clock.nextDay()
-  const before = await generated(engine)
-  const asked = { messages: MESSAGES, max_tokens: 1_500 }
-  const { seen, prompt } = await cancelled(`${url}/v1/chat/completions`, made.token, asked)
-  const [tokens = 0] = await charged(setting, made, seen)
-  const ofEngine = prompt + (await generated(engine)) - before
+  const body = { model: MODEL, messages: MESSAGES, max_tokens: LONG, ignore_eos: true }
   await checks.equal(
-    `vLLM: cancelled, ${seen} seen, ${tokens} charged, ${ofEngine} of the engine`,
-    true,
-    () => tokens >= seen && tokens <= seen + AHEAD && tokens <= ofEngine,
+    'vLLM: not streamed, cancelled while the engine works: costs nothing',
+    four(0),
+    async () => {
+      const working = () => until('the engine works', () => runningRequests(engine))
+      await leaveWhen(working, url, { path: '/v1/chat/completions', credential: made.token, body })
+      await idleCounters(engine)
+      // What is charged by mistake would be charged by the time that the next request is.
+      const { text } = await ask(url, made.token, { body: JSON.stringify({ ...body, max_tokens: 8 }) })
+      return (await charged(setting, made, tokensOf(text))).map(count => count - tokensOf(text))
+    },
   )
 }
 
@@ -94,57 +121,47 @@ const POOLING: Case[] = [
   { path: '/v1/embeddings', fields: { input: ['A lighthouse', 'by the sea'] }, about: ', two texts' },
 ]
 
-/** Tokens that the engine has generated, by its metrics, once it runs no request. */
-async function generated(engine: Engine): Promise<number> {
-  const metric = (text: string, name: string) =>
-    Number(new RegExp(`^vllm:${name}\\S* (\\S+)$`, 'm').exec(text)?.[1])
-  const read = async () => (await fetch(`${engine.url}/metrics`)).text()
-  const text = await until(
-    'the engine is idle',
-    read,
-    each => metric(each, 'num_requests_running') === 0,
-    IDLE_MS,
-  )
-  return metric(text, 'generation_tokens_total')
-}
+/** More tokens than an engine generates while its client reads the first events. */
+const LONG = 1_500
+const EVENTS = 12
+
+/** `seen`: what the guide says that such a stream costs, for what its client has received. */
+const CANCELLED: { path: string; fields: object; seen: (text: string) => number }[] = [
+  {
+    path: '/v1/chat/completions',
+    fields: { messages: MESSAGES, max_tokens: LONG, ignore_eos: true },
+    seen: tokensOf,
+  },
+  {
+    path: '/v1/completions',
+    fields: { prompt: 'A lighthouse', max_tokens: LONG, ignore_eos: true },
+    seen: tokensOf,
+  },
+  {
+    path: '/v1/messages',
+    // Its protocol has no ignore_eos, so that a random choice may end it at once.
+    fields: { messages: MESSAGES, max_tokens: LONG, top_k: 1 },
+    seen: text => tokensOf(text) + deltasOf(text),
+  },
+  {
+    path: '/v1/responses',
+    fields: { input: 'A lighthouse', max_output_tokens: LONG, ignore_eos: true },
+    seen: deltasOf,
+  },
+]
 
 /** The prompt as the answer says, and what the engine generated by its metrics. */
-async function engineCount(engine: Engine, before: number, text: string): Promise<number> {
-  const { input_tokens = 0, cache_read_input_tokens = 0, prompt_tokens } = usageOf(text)
-  return (prompt_tokens ?? input_tokens + cache_read_input_tokens) + (await generated(engine)) - before
+async function engineCount(engine: Engine, before: { generated: number }, text: string): Promise<number> {
+  return (usageOf(text)?.input ?? 0) + (await idleCounters(engine)).generated - before.generated
 }
 
-/** The last count in an answer, streamed or not. */
+/** Events with a part of the answer. */
+function deltasOf(text: string): number {
+  return eventsOf(text).filter(event => 'delta' in event).length
+}
+
+/** Of the prompt and of the answer, as far as it has them. */
 function tokensOf(text: string): number {
-  const { input_tokens = 0, output_tokens = 0, cache_read_input_tokens = 0, total_tokens } = usageOf(text)
-  return total_tokens ?? input_tokens + output_tokens + cache_read_input_tokens
-}
-
-function usageOf(text: string): Record<string, number | undefined> {
-  const events = text.startsWith('{')
-    ? [text]
-    : [...text.matchAll(/^data: (\{.*)$/gm)].map(([, event = '']) => event)
-  const usages = events.map(event => JSON.parse(event)).map(event => event.usage ?? event.response?.usage)
-  return usages.findLast(Boolean) ?? {}
-}
-
-/** A stream that is given up after some events; the last count that it has shown, and that of its prompt. */
-function cancelled(url: string, token: string, fields: object): Promise<{ seen: number; prompt: number }> {
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-  return new Promise((resolve, reject) => {
-    const sent = request(url, { method: 'POST', agent: false, headers }, response => {
-      let text = ''
-      response.on('data', chunk => {
-        text += chunk
-        if (text.split('\n\n').length > 8) sent.destroy()
-      })
-      response.once('error', () => {})
-      response.once('close', () => {
-        const whole = text.slice(0, text.lastIndexOf('\n\n'))
-        resolve({ seen: tokensOf(whole), prompt: usageOf(whole).prompt_tokens ?? 0 })
-      })
-    })
-    sent.once('error', reject)
-    sent.end(JSON.stringify({ model: MODEL, ...fields, stream: true }))
-  })
+  const { input, output } = usageOf(text) ?? { input: 0, output: 0 }
+  return input + output
 }

@@ -112,7 +112,8 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   const envoy = await anotherEnvoy(service.port)
   let tenants = 0
   const key: Setting['key'] = async (tenant, limits = {}) => {
-    const { body: made } = await mintmark.change(`/tenants/${tenant}/keys`, { limits })
+    const { body: made, text: answer } = await mintmark.change(`/tenants/${tenant}/keys`, { limits })
+    if (!made?.secret) throw new Error(`no key of ${tenant}: ${answer}`)
     const { body, text } = await mintmark.exchange(made.secret)
     if (!body?.access_token) throw new Error(`a key of ${tenant} was not exchanged: ${text}`)
     return { tenant, key: made.id, secret: made.secret, token: body.access_token }

@@ -201,13 +201,16 @@ describe('A record', () => {
     const sizes = { 'http.request.body.size': '400', 'http.response.body.size': '2000' }
     await post(text(report({ 'mintmark.outcome': 'cancelled', 'gen_ai.usage.output_tokens': '-', ...sizes })))
     await post(text(report({ 'mintmark.outcome': 'cancelled', ...sizes })))
+    // The events of a stream, where the gateway counted them, say more than its size.
+    const events = { 'gen_ai.usage.output_tokens': '-', 'mintmark.usage.output_events': '3' }
+    await post(text(report({ 'mintmark.outcome': 'cancelled', ...sizes, ...events })))
     const after = await counted()
     expect({
       requests: Number(after?.requests) - Number(before?.requests),
       estimated: Number(after?.estimated) - Number(before?.estimated),
       output: Number(after?.output) - Number(before?.output),
       input: Number(after?.input) - Number(before?.input),
-    }).toEqual({ requests: 2, estimated: 1, output: 10 + 5, input: 100 })
+    }).toEqual({ requests: 3, estimated: 2, output: 10 + 5 + 3, input: 200 })
   })
 
   it.each([

@@ -25,6 +25,7 @@ export function reportedAttributes(payload: string): { name: string; format: str
     'gen_ai.usage.input_tokens': counted('input'),
     'gen_ai.usage.output_tokens': counted('output'),
     'mintmark.usage.cached_input_tokens': counted('cached'),
+    'mintmark.usage.output_events': counted('events'),
   }).map(([name, format]) => ({ name, format }))
 }
 

@@ -25,6 +25,7 @@ const LOGGED: Readonly<Record<string, string>> = {
   'gen_ai.usage.input_tokens': '%[var(txn.usage_input)]',
   'gen_ai.usage.output_tokens': '%[var(txn.usage_output)]',
   'mintmark.usage.cached_input_tokens': '%[var(txn.usage_cached)]',
+  'mintmark.usage.output_events': '%[var(txn.usage_events)]',
 }
 
 /** Of each request one line: those that HAProxy answers itself on stdout too, as without usage. */
