@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
+import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
-import { until } from '../support/until.ts'
 import { makeReporter } from '../usage/reports.ts'
 import type { Behind, Gateway } from './check-environment.ts'
 import { chat, send } from './client.ts'
@@ -86,21 +86,6 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
     await mintmark?.stop()
   })
 
-  async function newKey(): Promise<{ id: string; token: string }> {
-    // On a busy machine the database may not answer in time: 503, which is no token.
-    const { body: key } = await until(
-      'a key is made',
-      () => mintmark.admin('POST', '/tenants/acme/keys', {}),
-      ({ status }) => status === 201,
-    )
-    const { body } = await until(
-      'the key is exchanged',
-      () => mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret }),
-      ({ status }) => status === 200,
-    )
-    return { id: key.id, token: body.access_token }
-  }
-
   /** What is counted of the one request of a key. */
   async function usageOf(key: string): Promise<Row> {
     const read = async () =>
@@ -112,7 +97,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
   it.skipIf(isMissing)('as the engine counts, request by request', async () => {
     const keys: string[] = []
     for (const [, path, sent, plan] of CASES) {
-      const key = await newKey()
+      const key = await newKey(mintmark, 'acme')
       keys.push(key.id)
       engine.plan(plan)
       const body = path === CHAT ? chat(MODEL, sent) : JSON.stringify({ model: MODEL, messages: [], ...sent })
@@ -138,7 +123,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
   it.skipIf(isMissing).each(CANCELLED)(
     'a cancelled stream of %s as far as the engine said, the rest estimated',
     async (path, counted) => {
-      const key = await newKey()
+      const key = await newKey(mintmark, 'acme')
       engine.plan({ completion: 1_000, pausesAfter: 3 })
       await cancelled(`${gateway.url}${path}`, key.token, 3)
       engine.plan()
@@ -152,7 +137,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
   // HAProxy 2.6 loses lines while the Collector is down, although they are in its ring.
   const outcome = name === 'nginx' ? 'without a loss' : 'again, and no request failed meanwhile'
   it.skipIf(isMissing)(`after the Collector was killed, ${outcome}`, async () => {
-    const key = await newKey()
+    const key = await newKey(mintmark, 'acme')
     const ask = async (times: number) => {
       for (let count = 0; count < times; count++) {
         const { status } = await send(gateway.url, { path: CHAT, token: key.token, body: chat(MODEL) })

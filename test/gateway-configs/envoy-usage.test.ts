@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deployFiles } from '../../deploy/generate/deploy-files.ts'
 import type { UsageTransport } from '../../deploy/generate/envoy-parts/usage-report.ts'
 import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
+import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
-import { until } from '../support/until.ts'
 import { makeReporter } from '../usage/reports.ts'
 import { chat, send } from './client.ts'
 import { startMintmark } from './environment.ts'
@@ -104,21 +104,6 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
     await mintmark?.stop()
   })
 
-  async function newKey(): Promise<{ id: string; token: string }> {
-    // On a busy machine the database may not answer in time: 503, which is no token.
-    const { body: key } = await until(
-      'a key is made',
-      () => mintmark.admin('POST', '/tenants/acme/keys', {}),
-      ({ status }) => status === 201,
-    )
-    const { body } = await until(
-      'the key is exchanged',
-      () => mintmark.token({ grant_type: 'client_credentials', client_secret: key.secret }),
-      ({ status }) => status === 200,
-    )
-    return { id: key.id, token: body.access_token }
-  }
-
   /** What is counted of the one request of a key. */
   async function usageOf(key: string): Promise<Row> {
     let row: Row | undefined
@@ -138,7 +123,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
   it('as the engine counts, request by request', async () => {
     const keys: string[] = []
     for (const [, path, sent, plan] of CASES) {
-      const key = await newKey()
+      const key = await newKey(mintmark, 'acme')
       keys.push(key.id)
       engine.plan(plan)
       const body = path === CHAT ? chat(MODEL, sent) : JSON.stringify({ model: MODEL, messages: [], ...sent })
@@ -164,7 +149,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
   it.each(CANCELLED)(
     'a cancelled stream of %s as far as the engine said, the rest estimated',
     async (path, counted) => {
-      const key = await newKey()
+      const key = await newKey(mintmark, 'acme')
       engine.plan({ completion: 1_000, pausesAfter: 3 })
       await cancelled(`${envoy.url}${path}`, key.token, 3)
       engine.plan()
