@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startReplica } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { jws, newPair } from './assertions.ts'
 
 /** Client assertions at two replicas of one database: each is accepted once by each replica, or by both. */
@@ -22,6 +23,12 @@ beforeAll(async () => {
     expect([made.status, made.body.credential?.single_use]).toEqual([201, single_use ?? 'replica'])
     clients[single_use ?? 'replica'] = made.body.key
   }
+  for (const client of Object.values(clients))
+    await until(
+      'the other replica knows the credential',
+      () => present(other, claimsOf(client)),
+      status => status === 200,
+    )
 })
 afterAll(async () => {
   await other.stop()
