@@ -3,6 +3,7 @@ import { send } from '../gateway-configs/client.ts'
 import { deployedAt } from '../gateway-configs/environment.ts'
 import { type Envoy, startEnvoy, substitute } from '../gateway-configs/envoy.ts'
 import { until } from '../support/until.ts'
+import type { UsageRow } from '../usage/reports.ts'
 import { eventsOf, usageOf } from './answer-usage.ts'
 import type { Checks } from './checks.ts'
 import { BASE, type Engine } from './engine.ts'
@@ -71,16 +72,7 @@ const CANCELLED: {
   },
 ]
 
-/** A row of `GET /admin/v1/usage`. */
-interface Counted {
-  requests: number
-  refused_requests: number
-  estimated_requests: number
-  input_tokens: number
-  cached_input_tokens: number
-  output_tokens: number
-}
-const NOTHING: Counted = {
+const NOTHING: UsageRow = {
   requests: 0,
   refused_requests: 0,
   estimated_requests: 0,
@@ -94,7 +86,7 @@ interface Holder {
   tenant: string
   id: string
   credential: string
-  said: Counted
+  said: UsageRow
 }
 
 /**
@@ -187,14 +179,14 @@ async function sendAll(
   envoy: Envoy,
   holders: readonly Holder[],
   requests: readonly (readonly [path: string, body: object])[],
-): Promise<{ said: Counted; metrics: EngineCounters }> {
+): Promise<{ said: UsageRow; metrics: EngineCounters }> {
   const before = await idleCounters(engine)
   const said = { ...NOTHING }
   const sendBy = async (holder: Holder) => {
     for (const [path, body] of requests) {
       const one = await saidOf(envoy.url, holder.credential, path, { model: BASE, ...body })
       for (const sum of [said, holder.said])
-        for (const field of Object.keys(NOTHING) as (keyof Counted)[]) sum[field] += one[field]
+        for (const field of Object.keys(NOTHING) as (keyof UsageRow)[]) sum[field] += one[field]
     }
   }
   await Promise.all(holders.map(sendBy))
@@ -202,7 +194,7 @@ async function sendAll(
 }
 
 /** @throws {Error} for an answer with neither usage nor a refusal */
-async function saidOf(url: string, token: string, path: string, body: object): Promise<Counted> {
+async function saidOf(url: string, token: string, path: string, body: object): Promise<UsageRow> {
   const { status, text } = await send(url, { path, token, body: JSON.stringify(body) })
   if (status === 400 || status === 403) return { ...NOTHING, refused_requests: 1 }
   const usage = usageOf(text)
@@ -218,16 +210,19 @@ const difference = (after: EngineCounters, before: EngineCounters): EngineCounte
 })
 
 /** What is counted of a key once all its requests are. */
-async function counted({ admin }: Installation, { id, said }: Pick<Holder, 'id' | 'said'>): Promise<Counted> {
+async function counted(
+  { admin }: Installation,
+  { id, said }: Pick<Holder, 'id' | 'said'>,
+): Promise<UsageRow> {
   const from = new Date(Date.now() - DAY_MS).toISOString()
   const read = async () => {
     const { body } = await admin('GET', `/usage?group_by=tenant,key&key=${id}&from=${from}`)
-    const [row = NOTHING] = body.data as Counted[]
+    const [row = NOTHING] = body.data as UsageRow[]
     return Object.fromEntries(
-      Object.keys(NOTHING).map(field => [field, row[field as keyof Counted]]),
-    ) as unknown as Counted
+      Object.keys(NOTHING).map(field => [field, row[field as keyof UsageRow]]),
+    ) as unknown as UsageRow
   }
-  const sum = ({ requests, refused_requests }: Counted) => requests + refused_requests
+  const sum = ({ requests, refused_requests }: UsageRow) => requests + refused_requests
   return until('all is counted', read, row => sum(row) >= sum(said), COUNTED_MS).catch(read)
 }
 

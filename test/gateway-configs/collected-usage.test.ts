@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
-import { makeReporter } from '../usage/reports.ts'
+import { makeReporter, type UsageRow } from '../usage/reports.ts'
 import type { Behind, Gateway } from './check-environment.ts'
 import { chat, send } from './client.ts'
 import { type Collector, noCollector, startCollector } from './collector.ts'
@@ -16,22 +16,14 @@ import { isAbsent } from './program.ts'
 const MODEL = 'llama-3-8b'
 const CHAT = '/v1/chat/completions'
 
-interface Row {
-  requests: number
-  refused_requests: number
-  estimated_requests: number
-  input_tokens: number
-  cached_input_tokens: number
-  output_tokens: number
-}
-const once = (input: number, cached: number, output: number): Row => ({
+const once = (input: number, cached: number, output: number): UsageRow => ({
   ...{ requests: 1, refused_requests: 0, estimated_requests: 0 },
   ...{ input_tokens: input, cached_input_tokens: cached, output_tokens: output },
 })
-const REFUSED: Row = { ...once(0, 0, 0), requests: 0, refused_requests: 1 }
+const REFUSED: UsageRow = { ...once(0, 0, 0), requests: 0, refused_requests: 1 }
 
 /** The engine's own count of each: 11 of the prompt, 4 of them cached, and 5 for each choice. */
-const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, counted: Row][] = [
+const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, counted: UsageRow][] = [
   ['chat', CHAT, {}, {}, once(11, 4, 5)],
   ['chat, in pieces of 1 byte', CHAT, {}, { bytesAtATime: 1 }, once(11, 4, 5)],
   ['chat, n = 3', CHAT, { n: 3 }, { choices: 3 }, once(11, 4, 15)],
@@ -47,7 +39,7 @@ const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, cou
   ['an error of the engine', CHAT, {}, { status: 400 }, REFUSED],
   ['a model that is not allowed', CHAT, { model: 'other' }, {}, REFUSED],
 ]
-const CANCELLED: [path: string, counted: Partial<Row>][] = [
+const CANCELLED: [path: string, counted: Partial<UsageRow>][] = [
   [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
   ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
   ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0, output_tokens: 3 }],
@@ -87,7 +79,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
   })
 
   /** What is counted of the one request of a key. */
-  async function usageOf(key: string): Promise<Row> {
+  async function usageOf(key: string): Promise<UsageRow> {
     const read = async () =>
       (await mintmark.admin('GET', `/usage?group_by=tenant,key&key=${key}`)).body.data[0]
     await expect.poll(read, { timeout: 30_000, interval: 200 }).toBeDefined()
@@ -114,7 +106,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
       const row = await usageOf(keys[index] ?? '')
       found.push([
         each,
-        Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof Row]])),
+        Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof UsageRow]])),
       ])
     }
     expect(found).toEqual(CASES.map(([each, , , , counted]) => [each, counted]))

@@ -4,7 +4,7 @@ import type { UsageTransport } from '../../deploy/generate/envoy-parts/usage-rep
 import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../limits/usage-engine.ts'
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
-import { makeReporter } from '../usage/reports.ts'
+import { makeReporter, type UsageRow } from '../usage/reports.ts'
 import { chat, send } from './client.ts'
 import { startMintmark } from './environment.ts'
 import { type Envoy, noEnvoy, startEnvoy, substitute } from './envoy.ts'
@@ -15,15 +15,7 @@ const MODEL = 'llama-3-8b'
 const PORTS: Record<UsageTransport, number> = { http: 8085, grpc: 8087 }
 const CHAT = '/v1/chat/completions'
 
-interface Row {
-  requests: number
-  refused_requests: number
-  estimated_requests: number
-  input_tokens: number
-  cached_input_tokens: number
-  output_tokens: number
-}
-const once = (input: number, cached: number, output: number): Row => ({
+const once = (input: number, cached: number, output: number): UsageRow => ({
   requests: 1,
   refused_requests: 0,
   estimated_requests: 0,
@@ -31,10 +23,10 @@ const once = (input: number, cached: number, output: number): Row => ({
   cached_input_tokens: cached,
   output_tokens: output,
 })
-const REFUSED: Row = { ...once(0, 0, 0), requests: 0, refused_requests: 1 }
+const REFUSED: UsageRow = { ...once(0, 0, 0), requests: 0, refused_requests: 1 }
 
 /** The engine's own count of each: 11 of the prompt, 4 of them cached, and 5 for each choice. */
-const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, counted: Row][] = [
+const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, counted: UsageRow][] = [
   ['chat', CHAT, {}, {}, once(11, 4, 5)],
   ['chat, in pieces of 1 byte', CHAT, {}, { bytesAtATime: 1 }, once(11, 4, 5)],
   ['chat, n = 3', CHAT, { n: 3 }, { choices: 3 }, once(11, 4, 15)],
@@ -65,7 +57,7 @@ const CASES: [name: string, path: string, sent: object, plan: Partial<Plan>, cou
   ['a model that is not allowed', CHAT, { model: 'other' }, {}, REFUSED],
 ]
 /** The tokens of the prompt, where the engine said them before the client left, and those of the answer so far. */
-const CANCELLED: [path: string, counted: Partial<Row>][] = [
+const CANCELLED: [path: string, counted: Partial<UsageRow>][] = [
   [CHAT, { estimated_requests: 0, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
   ['/v1/messages', { estimated_requests: 1, input_tokens: 11, cached_input_tokens: 4, output_tokens: 3 }],
   ['/v1/responses', { estimated_requests: 1, cached_input_tokens: 0, output_tokens: 3 }],
@@ -105,8 +97,8 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
   })
 
   /** What is counted of the one request of a key. */
-  async function usageOf(key: string): Promise<Row> {
-    let row: Row | undefined
+  async function usageOf(key: string): Promise<UsageRow> {
+    let row: UsageRow | undefined
     await expect
       .poll(
         async () => {
@@ -117,7 +109,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
         { timeout: 30_000, interval: 200 },
       )
       .toBeDefined()
-    return row as Row
+    return row as UsageRow
   }
 
   it('as the engine counts, request by request', async () => {
@@ -140,7 +132,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
       const row = await usageOf(keys[index] ?? '')
       found.push([
         name,
-        Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof Row]])),
+        Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof UsageRow]])),
       ])
     }
     expect(found).toEqual(CASES.map(([name, , , , counted]) => [name, counted]))

@@ -87,3 +87,13 @@ export async function makeReporter(mintmark: TestService, audiences = ['vllm']) 
 }
 
 export const receiverOf = ({ service }: TestService): string => service.urls.otlpHttp ?? ''
+
+/** Members of a row of `GET /admin/v1/usage`. */
+export interface UsageRow {
+  requests: number
+  refused_requests: number
+  estimated_requests: number
+  input_tokens: number
+  cached_input_tokens: number
+  output_tokens: number
+}
