@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { Environment } from '../faults/environment/environment.ts'
 import { median } from '../faults/environment/statistics.ts'
 import { Attacker, BUSY_CORE } from './attacker.ts'
@@ -28,15 +29,18 @@ import type { Refusal } from './raw-client.ts'
  * Ends with "N passed, N failed", which counts rows.
  */
 const HONEST_PER_SECOND = 100
-/** Much less than each kind offers at once. */
-const MOST_MIB = 48
+/**
+ * Memory for each connection that an attack holds: half of what each kind offers. HAProxy has a buffer of 4 MB for each of
+ * them, 1,024 buffers at most, and fills it before it looks at the headers.
+ */
+const MOST_MIB_HELD = 2
 /**
  * The same with a valid credential, whose bodies of 4 MB are read by all connections at once and copied to be parsed, and for Mintmark:
  * garbage counts until it is collected.
  */
-const MOST_MIB_OF_MORE = 192
+const TIMES_OF_MORE = 4
 /** For all kinds together: what one has freed the next may use. */
-const MOST_MIB_IN_ALL = 288
+const TIMES_IN_ALL = 6
 const HONEST_P99_MS = 100
 const LOOP_DELAY_MS = 50
 const SCALES: Record<'short' | 'full', Scale> = {
@@ -113,9 +117,12 @@ const mintmark = (over: 'http' | 'grpc'): Subject => ({
 
 const SUBJECTS: readonly Subject[] = [...gateways, mintmark('http'), mintmark('grpc')]
 
-const words = process.argv.slice(2)
-const scale = SCALES[words.includes('--full') ? 'full' : 'short']
-const wanted = words.filter(word => !word.startsWith('--'))
+const { values, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { full: { type: 'boolean', default: false } },
+})
+const scale = SCALES[values.full ? 'full' : 'short']
+const MOST_MIB = MOST_MIB_HELD * scale.holding
 const unknown = wanted.filter(name => !SUBJECTS.some(subject => subject.name === name))
 if (unknown.length > 0)
   throw new Error(`unknown: ${unknown.join(', ')}; known: ${SUBJECTS.map(({ name }) => name).join(', ')}`)
@@ -171,7 +178,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
       print(subject.name, attack.name, {
         ...row,
         without,
-        bound: attack.needsModelCheck || running.loopDelay ? MOST_MIB_OF_MORE : MOST_MIB,
+        bound: MOST_MIB * (attack.needsModelCheck || running.loopDelay ? TIMES_OF_MORE : 1),
       })
     }
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
@@ -182,7 +189,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
       without,
       mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
       most: 0,
-      bound: MOST_MIB_IN_ALL,
+      bound: MOST_MIB * TIMES_IN_ALL,
       loopMs: running.loopDelay && Math.max(...found.map(({ loopMs }) => loopMs ?? 0)),
     })
   } finally {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { Environment } from '../faults/environment/environment.ts'
 import { installation } from './installation.ts'
 import { type Events, verdict } from './verdict.ts'
@@ -30,9 +31,9 @@ const CHECKS = [
   'ignored_auth',
 ]
 
-const words = process.argv.slice(2)
-const given = (option: string, otherwise: number) =>
-  words.includes(option) ? Number(words[words.indexOf(option) + 1]) : otherwise
+const { values: options } = parseArgs({
+  options: { seconds: { type: 'string', default: '30' }, seed: { type: 'string', default: '1' } },
+})
 const environment = new Environment({ full: false })
 const folder = await mkdtemp(join(tmpdir(), 'mintmark-fuzz-'))
 try {
@@ -43,8 +44,8 @@ try {
     `--url=${place.adminUrl}`,
     `--header=Authorization: ${place.authorization}`,
     `--checks=${CHECKS.join(',')}`,
-    `--max-time=${given('--seconds', 30)}`,
-    `--seed=${given('--seed', 1)}`,
+    `--max-time=${options.seconds}`,
+    `--seed=${options.seed}`,
     '--continue-on-failure',
     '--request-timeout=60',
     '--generation-database=none',

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { findPackage, type ProgramsPackage } from '../../src/embedded-postgres/programs.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { Postgres } from '../faults/environment/postgres.ts'
@@ -36,12 +37,17 @@ const TESTS = [
 /** Settings whose runs are drawn: others for each version. */
 const seedOf = (major: string) => `versions-${major}`
 
-const words = process.argv.slice(2)
-const whole = words.includes('--whole')
-const wanted = MAJORS.filter(major => words.includes(major))
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { whole: { type: 'boolean', default: false } },
+})
+const { whole } = values
+const unknown = positionals.filter(major => !MAJORS.some(each => each === major))
+if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; known: ${MAJORS.join(', ')}`)
+const wanted = MAJORS.filter(major => positionals.length === 0 || positionals.includes(major))
 let passed = 0
 let failed = 0
-for (const major of wanted.length > 0 ? wanted : MAJORS) await onVersion(major)
+for (const major of wanted) await onVersion(major)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed > 0 ? 1 : 0
 
