@@ -22,6 +22,8 @@ const environment: Record<string, string> = {
   ...testEnvironment(),
   MINTMARK_PROCESSES: '2',
   MINTMARK_DRAIN_DELAY_SECONDS: '1',
+  // Any free port for each of them: node:cluster counts up from the parent's.
+  NODE_OPTIONS: '--inspect-port=0',
 }
 let database: TestDatabase
 const started: ServiceProcess[] = []

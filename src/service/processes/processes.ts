@@ -36,6 +36,8 @@ export async function startProcesses(config: Config, logger: Logger): Promise<Pr
   await Promise.all(SHARED.map(name => listeners[name].close(0, 0)))
   const { ops } = listeners
   cluster.schedulingPolicy = cluster.SCHED_RR
+  // Node would give each process the parent's inspector port and its number: with --inspect-port=0 a port that it then refuses.
+  cluster.setupPrimary({ inspectPort: 0 })
   const family = new Family({
     ...{ size: config.processes, clock: systemClock, logger },
     drainDeadlineSeconds: config.drainDeadlineSeconds,
