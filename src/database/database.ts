@@ -16,7 +16,7 @@ import type { Limits } from './transaction-settings.ts'
 /** A connection or a transaction: repositories accept either. */
 export type Handle = Kysely<Schema>
 
-/** How long the database is waited for. A test that judges something else waits longer. */
+/** How long a request waits for the database. Tests of anything but an outage set longer ones. */
 export interface DatabaseTimeouts {
   connectMs: number
   queryMs: number
