@@ -44,6 +44,8 @@ const TRIES = 3
  * database cannot be reached or does not answer in time.
  */
 export class Database {
+  /** The longest time that a statement may take. */
+  readonly queryTimeoutMs: number
   readonly #address: DatabaseAddress
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
@@ -65,6 +67,7 @@ export class Database {
   }) {
     this.#logger = options.logger
     const { url, password, timeouts = TIMEOUTS } = options
+    this.queryTimeoutMs = timeouts.queryMs
     this.#address = { url: typeof url === 'string' ? () => url : url, password }
     this.#pool = new pg.Pool({
       Client: currentClient(this.#address),
