@@ -11,16 +11,26 @@ import { currentClient, type DatabaseAddress, preparePassword } from './current-
 import { databaseSocket } from './host-lookup.ts'
 import { databaseUnavailable, isTransient, serverFault, toDomainError } from './postgres-errors.ts'
 import type { Schema } from './schema.ts'
+import type { Limits } from './transaction-settings.ts'
 
 /** A connection or a transaction: repositories accept either. */
 export type Handle = Kysely<Schema>
 
-const CONNECT_TIMEOUT_MS = 500
-const QUERY_TIMEOUT_MS = 800
+/** How long a request waits for the database. Tests of anything but an outage set longer ones. */
+export interface DatabaseTimeouts {
+  connectMs: number
+  queryMs: number
+  /** A transaction ends early rather than block others with its locks. */
+  limits: Limits
+}
+
+const TIMEOUTS: DatabaseTimeouts = {
+  connectMs: 500,
+  queryMs: 800,
+  limits: { lock: '600ms', statement: '2s', idle: '400ms' },
+}
 /** An idle connection may have died silently. */
 const IDLE_TIMEOUT_MS = 8_000
-/** A transaction ends early rather than block others with its locks. */
-const LIMITS = { lock: '600ms', statement: '2s', idle: '400ms' }
 const SERVER_FAULT_MS = 15_000
 /** Of a transaction that Postgres rolled back for the sake of another. */
 const TRIES = 3
@@ -34,6 +44,8 @@ const TRIES = 3
  * database cannot be reached or does not answer in time.
  */
 export class Database {
+  /** The longest time that a statement may take. */
+  readonly queryTimeoutMs: number
   readonly #address: DatabaseAddress
   readonly #pool: pg.Pool
   readonly #kysely: Kysely<Schema>
@@ -51,15 +63,17 @@ export class Database {
     schema?: string
     /** Undefined: statements are not traced. */
     tracing?: Tracing | undefined
+    timeouts?: DatabaseTimeouts | undefined
   }) {
     this.#logger = options.logger
-    const { url, password } = options
+    const { url, password, timeouts = TIMEOUTS } = options
+    this.queryTimeoutMs = timeouts.queryMs
     this.#address = { url: typeof url === 'string' ? () => url : url, password }
     this.#pool = new pg.Pool({
       Client: currentClient(this.#address),
       max: options.maxConnections,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      query_timeout: QUERY_TIMEOUT_MS,
+      connectionTimeoutMillis: timeouts.connectMs,
+      query_timeout: timeouts.queryMs,
       idleTimeoutMillis: IDLE_TIMEOUT_MS,
       keepAlive: true,
       pipeline: true,
@@ -76,7 +90,7 @@ export class Database {
     this.#kysely = new Kysely<Schema>({
       dialect: new TransactionDialect(this.#pool, {
         schema: options.schema ?? 'public',
-        limits: LIMITS,
+        limits: timeouts.limits,
         tracing: options.tracing,
       }),
     })

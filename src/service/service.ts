@@ -79,6 +79,7 @@ export async function startService(config: Config, overrides: Overrides = {}): P
     random: overrides.random ?? systemRandom,
     logger: overrides.logger ?? createLogger(config.logLevel),
     tracing: overrides.tracing,
+    databaseTimeouts: overrides.databaseTimeouts,
   }
   system.tracing ??= await openTracing(config, system)
   const storage = openStorage(config, system)

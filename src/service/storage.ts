@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { DatabaseAddress } from '../database/current-client.ts'
-import { Database } from '../database/database.ts'
+import { Database, type DatabaseTimeouts } from '../database/database.ts'
 import { DatabaseTime } from '../database/database-time.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
@@ -14,6 +14,8 @@ export interface System {
   logger: Logger
   /** Undefined: none. */
   tracing?: Tracing | undefined
+  /** Undefined: those of production. */
+  databaseTimeouts?: DatabaseTimeouts | undefined
 }
 
 /** Connections reserved for the change feed and lookups, so that administration cannot block them. */
@@ -35,12 +37,13 @@ export interface Storage {
 }
 
 /** Connects lazily. */
-export function openStorage(config: Config, { clock, logger, tracing }: System): Storage {
+export function openStorage(config: Config, system: System): Storage {
   if (!config.databaseUrl) throw new Error('the service needs a database: launch.ts starts the embedded one')
+  const { clock, logger, tracing, databaseTimeouts: timeouts } = system
   const { databaseUrl, databaseUrlDirect = databaseUrl, databasePassword: password } = config
   const url = () => databaseUrl.reveal()
   const openPool = (maxConnections: number) =>
-    new Database({ url, password, maxConnections, logger, schema: config.databaseSchema, tracing })
+    new Database({ url, password, maxConnections, logger, schema: config.databaseSchema, tracing, timeouts })
   const forUsage = config.otlpHttpAddress || config.otlpGrpcAddress ? USAGE_CONNECTIONS : 0
   return {
     database: openPool(

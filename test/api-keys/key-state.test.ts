@@ -14,6 +14,7 @@ import { RowSeals } from '../../src/installation/row-seals.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { insertTenant, setSuspended } from '../../src/tenants/tenant-repository.ts'
 import { defaultTenantSettings } from '../../src/tenants/tenant-settings.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 const seals = new RowSeals({ encryptionKeys: [], peppers: [] })
@@ -161,7 +162,12 @@ describe('SQL and TypeScript agree on', () => {
   let home: TestDatabase
   beforeAll(async () => {
     home = await createTestDatabase()
-    database = new Database({ url: home.applicationUrl, maxConnections: 1, logger: createLogger('silent') })
+    database = new Database({
+      url: home.applicationUrl,
+      maxConnections: 1,
+      logger: createLogger('silent'),
+      timeouts: PATIENT,
+    })
   })
   afterAll(async () => {
     await database.close()

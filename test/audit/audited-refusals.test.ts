@@ -4,6 +4,7 @@ import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
 import { promptedClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
@@ -116,7 +117,7 @@ it('a login with a revoked token is audited under its id', async () => {
 
 it('logins from thousands of networks are aggregated, and hide no refusal of an administrator', async () => {
   const { applicationUrl: url } = mintmark.database
-  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent'), timeouts: PATIENT })
   const refusals = new AuditedRefusals({ database })
   const operation = 'POST /admin/v1/flooded'
   for (let network = 0; network < 3_000; network++) {
@@ -138,7 +139,7 @@ it('logins from thousands of networks are aggregated, and hide no refusal of an 
 
 it('refusals of an administrator have a row for each operation, failed logins one for each source', async () => {
   const { applicationUrl: url } = mintmark.database
-  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  const database = new Database({ url, maxConnections: 1, logger: createLogger('silent'), timeouts: PATIENT })
   const refusals = new AuditedRefusals({ database })
   const operations = ['POST /admin/v1/first', 'POST /admin/v1/second']
   for (const operation of operations) {

@@ -12,6 +12,7 @@ import { Database } from '../../src/database/database.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Outcome, mintmark as run } from '../cli/mintmark.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 /** The table owner makes changes that no trigger can prevent, and `mintmark audit verify` reports them. */
@@ -35,6 +36,7 @@ beforeAll(async () => {
     url: mintmark.database.applicationUrl,
     maxConnections: 1,
     logger: createLogger('silent'),
+    timeouts: PATIENT,
   })
   checkpointFile = join(folder, 'checkpoints')
   await writeFile(checkpointFile, `${checkpoint.jws}\n`)

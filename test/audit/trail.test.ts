@@ -9,6 +9,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { mintmark as run } from '../cli/mintmark.ts'
 import { isAbsent } from '../gateway-configs/program.ts'
 import { promptedClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startProcess } from '../support/service-process.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 import { type JsonAnswer, request, startTestService, type TestService } from '../support/test-service.ts'
@@ -178,7 +179,7 @@ describe('a checkpoint', () => {
     const { applicationUrl: url, asOwner } = mintmark.database
     const lines: string[] = []
     const logger = createLogger('info', { write: line => void lines.push(line) })
-    const database = new Database({ url, maxConnections: 1, logger })
+    const database = new Database({ url, maxConnections: 1, logger, timeouts: PATIENT })
     const [encryptionKey] = namedKeys(mintmark.environment.MINTMARK_ENCRYPTION_KEYS ?? '')
     if (!encryptionKey) throw new Error('there is no encryption key')
     const trail = new AuditTrail({ database, signer: new CheckpointSigner(encryptionKey), logger })

@@ -7,6 +7,7 @@ import { Database } from '../../src/database/database.ts'
 import { RowSealing } from '../../src/service/row-sealing.ts'
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startReplica } from '../support/replicas.ts'
 import { asOwnerUnchecked } from '../support/sealed-rows.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
@@ -144,6 +145,7 @@ describe('the upgrade', () => {
       url: old.database.ownerUrl,
       maxConnections: 1,
       logger: createLogger('silent'),
+      timeouts: PATIENT,
     })
     const secrets = { encryptionKeys, peppers }
     const sealing = new RowSealing({ database, secrets, acceptUnproven: false })

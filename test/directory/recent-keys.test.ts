@@ -3,6 +3,7 @@ import { Database } from '../../src/database/database.ts'
 import { recentKeyPage } from '../../src/directory/directory-repository.ts'
 import { RowSeals } from '../../src/installation/row-seals.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 /** 25,000 keys that were used long ago, except every 5,000th: with more keys than room only those are read. */
@@ -24,7 +25,7 @@ beforeAll(async () => {
         CASE WHEN name::int % 5000 = 0 THEN timestamptz '2026-06-01' END
       FROM api_keys`)
   const { applicationUrl: url } = place
-  database = new Database({ url, maxConnections: 1, logger: createLogger('silent') })
+  database = new Database({ url, maxConnections: 1, logger: createLogger('silent'), timeouts: PATIENT })
 })
 afterAll(async () => {
   await database.close()

@@ -1,4 +1,4 @@
-import { createServer, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import fc from 'fast-check'
@@ -53,6 +53,17 @@ describe.each([
     for (const written of ['unknown', '_hidden', '1.2.3.4:5:6', '[x]:1', '256.1.1.1', 'a'.repeat(3_000)])
       expect((await ask(server.address() as AddressInfo, `198.51.100.1, ${written}`))[1]).toBe('127.0.0.1')
   })
+})
+
+it('asks about the connection as 0 hops away, and about the proxies before it as 1, 2, …', () => {
+  const asked: [string, number][] = []
+  const req = { socket: { remoteAddress: '127.0.0.1' }, headers: { 'x-forwarded-for': '10.0.0.2, 10.0.0.1' } }
+  callerAddress(req as unknown as IncomingMessage, (address, hops) => asked.push([address, hops]) > 0)
+  expect(asked).toEqual([
+    ['127.0.0.1', 0],
+    ['10.0.0.1', 1],
+    ['10.0.0.2', 2],
+  ])
 })
 
 function ask({ port }: AddressInfo, forwarded: string | null): Promise<string[]> {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { UnexpectedProxies } from '../../src/http/unexpected-proxy.ts'
+import { createLogger } from '../../src/system/logger.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 const WARNING = 'a proxy that is not trusted forwards requests'
@@ -38,5 +40,18 @@ describe('a proxy on a private address', () => {
     await jwks(trusting, forwarded)
     expect(warnings(trusting)).toEqual([])
     expect(await counted(trusting)).toBe('0')
+  })
+})
+
+describe('an address that no trusted network has', () => {
+  it.each<[string, string, number, number]>([
+    ['private, of the connection, is a proxy', '10.0.0.1', 0, 1],
+    ['public, of a client that writes the header itself, is none', '8.8.8.8', 0, 0],
+    ['public and of IPv6 is none', '2001:4860:4860::8888', 0, 0],
+    ['private, behind a trusted proxy, is none', '10.0.0.1', 1, 0],
+    ['that cannot be read is none', 'unknown', 0, 0],
+  ])('%s', (_, address, hops, requests) => {
+    const proxies = new UnexpectedProxies(createLogger('silent'))
+    expect([proxies.watching(() => false)(address, hops), proxies.requests]).toEqual([false, requests])
   })
 })

@@ -535,6 +535,11 @@ describe('a provider is refused', () => {
       { keys: [{ kty: 'RSA', e: 'AQAB', n: Buffer.alloc(2048, 0xff).toString('base64url') }] },
     ],
     [
+      // Every number is its own signature.
+      'of RSA with the exponent 1',
+      { keys: [{ kty: 'RSA', e: 'AQ', n: Buffer.alloc(256, 0xff).toString('base64url') }] },
+    ],
+    [
       'of RSA with an exponent of 64 bits',
       { keys: [{ kty: 'RSA', e: '_________w', n: Buffer.alloc(256, 0xff).toString('base64url') }] },
     ],

@@ -5,6 +5,7 @@ import { Replicas } from '../../src/installation/replicas.ts'
 import { confirmations } from '../../src/signing-keys/emergency.ts'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 /** Which replicas have dropped a revoked signing key, and for how long a revocation waits for them. */
@@ -19,6 +20,7 @@ beforeAll(async () => {
     url: stored.applicationUrl,
     maxConnections: 2,
     logger: createLogger('silent'),
+    timeouts: PATIENT,
   })
 })
 afterAll(async () => {

@@ -170,6 +170,15 @@ describe('a requested rotation', () => {
       [{ type: 'schedule', kid: 's', activatesAt: NOW - 1000 + LEAD_MS }],
     ],
     ['leaves an earlier turn alone', [a, key('s', 'standby', { activatesAt: NOW - 1 })], NOW - 1, []],
+    [
+      'and changes nothing when it is repeated before the lead is over, also with a full JWKS',
+      [
+        key('s', 'standby', { publishedAt: NOW - 1000, activatesAt: NOW - 1000 + LEAD_MS }),
+        ...Array.from({ length: 9 }, (_, index) => key(`r${index}`, 'retiring')),
+      ],
+      NOW - 1000 + LEAD_MS,
+      [],
+    ],
   ])('%s', (_, keys, activatesAt, steps) => {
     expect(rotate(keys)).toEqual({ kid: 's', activatesAt, steps })
   })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -43,5 +43,20 @@ describe('a sealed file', () => {
     await announced(length)
     await expect(readHeader(path)).rejects.toMatchObject({ name: 'SnapshotFault', kind })
     await expect(readSealed(path, encryptionKeys)).rejects.toMatchObject({ name: 'SnapshotFault', kind })
+  })
+
+  it.each([
+    ['corrupted', 15],
+    ['incomplete', 16],
+    ['incomplete', 67_108_864],
+    ['corrupted', 67_108_865],
+  ])('is %s when it announces a part of %d bytes and ends', async (kind, length) => {
+    await writeSealed(path, {}, [], { encryptionKeys, random })
+    const opening = (await readFile(path)).subarray(0, -(4 + 16))
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32BE(length)
+    await writeFile(path, Buffer.concat([opening, bytes]))
+    const { parts } = await readSealed(path, encryptionKeys)
+    expect(() => [...parts()]).toThrow(expect.objectContaining({ name: 'SnapshotFault', kind }))
   })
 })

@@ -12,6 +12,7 @@ import { publishedRows } from '../../src/signing-keys/published-key-repository.t
 import { generateSigningKey } from '../../src/signing-keys/signing-key.ts'
 import { sealSigningKey } from '../../src/signing-keys/signing-key-repository.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from './patient.ts'
 import type { TestDatabase } from './test-database.ts'
 import { until } from './until.ts'
 
@@ -63,7 +64,12 @@ async function rewrite(
   values: readonly unknown[],
   seal: (trx: Handle) => Promise<void>,
 ): Promise<void> {
-  const owner = new Database({ url: ownerUrl, maxConnections: 1, logger: createLogger('silent') })
+  const owner = new Database({
+    url: ownerUrl,
+    maxConnections: 1,
+    logger: createLogger('silent'),
+    timeouts: PATIENT,
+  })
   const attempt = async () => {
     await owner.write(async trx => {
       await sql`SET LOCAL session_replication_role = replica`.execute(trx)

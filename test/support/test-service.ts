@@ -5,6 +5,7 @@ import { Env } from '../../src/config/env.ts'
 import { type Overrides, type Service, startService } from '../../src/service/service.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { expectDocumented } from './documented-answers.ts'
+import { PATIENT } from './patient.ts'
 import { createTestDatabase, type TestDatabase } from './test-database.ts'
 
 export interface JsonAnswer {
@@ -73,7 +74,10 @@ export async function startTestService(
   }
   const logs: string[] = []
   const logger = createLogger(environment.LOG_LEVEL ?? 'info', { write: line => void logs.push(line) })
-  const service = await startService(readConfig(new Env(environment)), { logger, ...options.overrides })
+  // Behind a proxy it is one that a test makes fail.
+  const databaseTimeouts = environment.DATABASE_URL === database.applicationUrl ? PATIENT : undefined
+  const overrides = { logger, databaseTimeouts, ...options.overrides }
+  const service = await startService(readConfig(new Env(environment)), overrides)
   if (options.awaitReady !== false) await service.ready
   const rootToken = environment.MINTMARK_ROOT_TOKEN ?? ''
   const admin: TestService['admin'] = async (method, path, body, headers = {}) => {

@@ -5,6 +5,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { type Memory, nameOf, type Tombstone } from '../../src/tombstones/tombstone.ts'
 import { readState } from '../../src/tombstones/tombstone-repository.ts'
 import { Tombstones } from '../../src/tombstones/tombstones.ts'
+import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
@@ -20,7 +21,7 @@ beforeAll(async () => {
   other = await mintmark.tenantWithKey({ id: 'other' })
   await mintmark.admin('POST', '/tenants/other/suspend')
   const url = mintmark.database.applicationUrl
-  database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+  database = new Database({ url, maxConnections: 2, logger: createLogger('silent'), timeouts: PATIENT })
   state = await database.run(readState)
 })
 afterAll(async () => {

@@ -146,7 +146,7 @@ describe('a collector', () => {
       const { secret } = await service.tenantWithKey()
       const exchange = () => service.token({ grant_type: 'client_credentials', client_secret: secret })
       let slowestMs = 0
-      for (let batch = 0; batch < 60; batch++) {
+      for (let batch = 0; batch < 45; batch++) {
         const started = performance.now()
         const answers = await Promise.all(Array.from({ length: 100 }, exchange))
         slowestMs = Math.max(slowestMs, performance.now() - started)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { pruneUsage } from '../../src/usage/usage-record-repository.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
 
@@ -283,6 +284,7 @@ describe('The receiver', () => {
       url: mintmark.database.applicationUrl,
       maxConnections: 1,
       logger: createLogger('silent'),
+      timeouts: PATIENT,
     })
     await database.run(db => pruneUsage(db, { dedupSeconds: 3_600, retentionDays: 400 }))
     await database.close()

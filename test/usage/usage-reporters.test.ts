@@ -7,6 +7,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { Secret } from '../../src/system/secret.ts'
 import { KnownReporters } from '../../src/usage/known-reporters.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 
 let mintmark: TestService
@@ -64,7 +65,12 @@ describe('Usage reporters', () => {
 
 it('A secret that this process issued and could not read yet is 503, and not called wrong', async () => {
   const url = mintmark.database.applicationUrl
-  const database = new Database({ url: () => url, maxConnections: 1, logger: createLogger('silent') })
+  const database = new Database({
+    url: () => url,
+    maxConnections: 1,
+    logger: createLogger('silent'),
+    timeouts: PATIENT,
+  })
   const digests = new KeyDigests([{ id: 'p1', key: new Secret(Buffer.alloc(32)) }])
   const known = new KnownReporters({
     database,

@@ -5,6 +5,7 @@ import { CurrentPolicy } from '../../src/installation/current-policy.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { UsageRecords } from '../../src/usage/usage-records.ts'
 import { nextRollup, rollUp } from '../../src/usage/usage-rollup-repository.ts'
+import { PATIENT } from '../support/patient.ts'
 import { repeatedWhileUnavailable } from '../support/repeated-while-unavailable.ts'
 import { numbersOf } from '../support/seeded-numbers.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -26,7 +27,12 @@ let reporter: string
 beforeAll(async () => {
   mintmark = await startTestService()
   const url = mintmark.database.applicationUrl
-  database = new Database({ url: () => url, maxConnections: 2, logger: createLogger('silent') })
+  database = new Database({
+    url: () => url,
+    maxConnections: 2,
+    logger: createLogger('silent'),
+    timeouts: PATIENT,
+  })
   reporter = (await makeReporter(mintmark)).id
   // Every hour of 100 days: three tenants, two models, and labels that change in the middle of a day.
   await mintmark.database.asOwner(

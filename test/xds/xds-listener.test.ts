@@ -1,15 +1,15 @@
 import { once } from 'node:events'
 import { connect, type SecureClientSessionOptions } from 'node:http2'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { delimitedField, numberField } from '../../src/http/protobuf.ts'
-import { systemClock } from '../../src/system/clock.ts'
+import type { Clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { Secret } from '../../src/system/secret.ts'
 import { GatewayConnections } from '../../src/token-revocations/gateway-connections.ts'
 import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
 import { EXTENSION_CONFIG, METHOD, readRequest } from '../../src/xds/discovery-messages.ts'
 import { XdsListener } from '../../src/xds/xds-listener.ts'
+import { adjustableClock } from '../support/adjustable-clock.ts'
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { until } from '../support/until.ts'
 
@@ -27,6 +27,14 @@ const FOREIGN = makeCertificate(STRANGER, { name: 'envoy', authorityName: 'Stran
 const logger = createLogger('silent', { write: () => {} })
 let listener: XdsListener | undefined
 let connections: GatewayConnections
+let runs = 0
+const adjustable = adjustableClock()
+const clock: Clock = {
+  ...adjustable,
+  every: (ms, task) => adjustable.every(ms, () => task().finally(() => runs++)),
+}
+/** A gateway that has just connected stays in any case. */
+const CONNECTED_SECONDS = 6
 afterEach(() => listener?.close())
 
 type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
@@ -34,7 +42,7 @@ type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
 async function start(config: Config, seenUntil: () => number | undefined = () => 1_000): Promise<string> {
   const most = { total: 10, ofOneSource: 10 }
   const policy = { most, sourceOf: (address: string) => address, isProxy: () => false, logger }
-  listener = new XdsListener(config, systemClock, policy)
+  listener = new XdsListener(config, clock, policy)
   await listener.listen({ host: 'localhost', port: 0 })
   const source = {
     revision: 1,
@@ -179,6 +187,7 @@ describe('while this replica does not read changes', () => {
       const trailers = once(stream, 'trailers')
       const goodbye = once(session, 'goaway')
       const over = once(session, 'close')
+      adjustable.forward(CONNECTED_SECONDS)
       seenUntil = then
       expect((await trailers)[0]).toMatchObject({ 'grpc-status': '14' })
       await Promise.all([goodbye, over])
@@ -194,7 +203,9 @@ describe('while this replica does not read changes', () => {
     const stream = session.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
     stream.write(REQUEST)
     await once(stream, 'data')
-    await sleep(6_000)
+    adjustable.forward(CONNECTED_SECONDS)
+    const before = runs
+    await until('every job of 50 ms has run', () => runs > before + 2)
     expect([session.closed, stream.closed]).toEqual([false, false])
     session.destroy()
   }, 20_000)
