@@ -27,6 +27,13 @@ export interface SnapshotHeader {
   pepper: { id: string; check: string }
 }
 
+/** Nothing proves a header before the content is read: a single bit may be wrong. */
+export function isSnapshotHeader(header: Partial<SnapshotHeader>): boolean {
+  const { issuer, seenAt, position, pepper } = header
+  const texts = [issuer, position?.number, pepper?.id, pepper?.check]
+  return texts.every(text => typeof text === 'string') && Number.isFinite(seenAt)
+}
+
 /** What a replica needs to serve without Postgres. */
 export interface SnapshotContent {
   signingKeys: ExportedKeys

@@ -7,6 +7,7 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import type { NamedKey } from '../system/secret.ts'
 import {
+  CORRUPTED,
   keyOf,
   readHeader,
   readSealed,
@@ -19,6 +20,7 @@ import {
   CONTENT_VERSION,
   decodeSnapshot,
   encodeSnapshot,
+  isSnapshotHeader,
   type SnapshotContent,
   type SnapshotHeader,
 } from './snapshot.ts'
@@ -162,6 +164,7 @@ export class Snapshots {
     if (header.kind !== 'snapshot' || header.content !== CONTENT_VERSION)
       throw new SnapshotFault('version', `Mintmark ${header.writerVersion} wrote it: start that version.`)
     keyOf(header, this.#encryptionKeys)
+    if (!isSnapshotHeader(header)) throw new SnapshotFault('corrupted', CORRUPTED)
     if (header.issuer !== this.#issuer)
       throw new SnapshotFault(
         'foreign',
@@ -245,4 +248,6 @@ export class Snapshots {
   }
 }
 
-const rank = ({ header }: { header?: SnapshotHeader }) => header?.seenAt ?? Number.POSITIVE_INFINITY
+/** A header may have anything in it. */
+const rank = ({ header }: { header?: SnapshotHeader }) =>
+  Number.isFinite(header?.seenAt) ? Number(header?.seenAt) : Number.MAX_VALUE
