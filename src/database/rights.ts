@@ -47,6 +47,9 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   change_counter: 'SELECT, UPDATE',
 }
 
+/** The tables that the service uses. */
+export const TABLES: readonly string[] = Object.keys(NEEDED)
+
 const FUNCTIONS = [
   'prune_change_feed(interval)',
   'prune_key_usage(interval)',
