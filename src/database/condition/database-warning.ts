@@ -1,11 +1,11 @@
+import type { Database } from '../database.ts'
+import { databaseFault } from '../database-fault.ts'
+import { pendingMigrations } from '../migrations.ts'
 import { brokenCounter } from './change-counter.ts'
-import type { Database } from './database.ts'
-import { databaseFault } from './database-fault.ts'
 import { foreignObjects } from './foreign-objects.ts'
 import { heldLock } from './held-locks.ts'
-import { pendingMigrations } from './migrations.ts'
 import { missingRights } from './rights.ts'
-import { openSchema, shadows } from './shadows.ts'
+import { shadows } from './shadows.ts'
 
 /** What fails at the database of a replica that is ready, with the cure; undefined: nothing. */
 export async function databaseWarning(databases: {
@@ -21,8 +21,7 @@ export async function databaseWarning(databases: {
     (await heldLock(directoryDatabase)) ??
     databaseFault(database.serverFault) ??
     (await olderSchema(directoryDatabase)) ??
-    (await brokenCounter(directoryDatabase)) ??
-    (await openSchema(directoryDatabase))
+    (await brokenCounter(directoryDatabase))
   )
 }
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import type { Database } from './database.ts'
-import type { Schema } from './schema.ts'
+import type { Database } from '../database.ts'
+import type { Schema } from '../schema.ts'
 
 const EVERY_ROW = 'SELECT, INSERT, UPDATE, DELETE'
 const NO_DELETE = 'SELECT, INSERT, UPDATE'

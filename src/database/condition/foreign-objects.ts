@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 import { TABLES } from './rights.ts'
 
 /** The functions of our triggers. Each of these stands on the tables that are named. */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 import { TABLES } from './rights.ts'
 
 /** Those that wait for none of our statements, and let them wait (PostgreSQL manual, "Explicit Locking"). */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Database } from './database.ts'
+import type { Database } from '../database.ts'
 
 /**
  * Whether the tables continue at the counter of changes, which is written with each of them: then changes can be made.
