@@ -7,7 +7,6 @@ import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import type { NamedKey } from '../system/secret.ts'
 import {
-  CORRUPTED,
   keyOf,
   readHeader,
   readSealed,
@@ -20,7 +19,8 @@ import {
   CONTENT_VERSION,
   decodeSnapshot,
   encodeSnapshot,
-  isSnapshotHeader,
+  rankOf,
+  requireForm,
   type SnapshotContent,
   type SnapshotHeader,
 } from './snapshot.ts'
@@ -155,7 +155,7 @@ export class Snapshots {
           throw error
         }
       })
-    return (await Promise.all(found)).sort((a, b) => rank(b) - rank(a))
+    return (await Promise.all(found)).sort((a, b) => rankOf(b.header) - rankOf(a.header))
   }
 
   /** What the header says, although only the content proves it. Returns the age in milliseconds. @throws {SnapshotFault} */
@@ -164,7 +164,7 @@ export class Snapshots {
     if (header.kind !== 'snapshot' || header.content !== CONTENT_VERSION)
       throw new SnapshotFault('version', `Mintmark ${header.writerVersion} wrote it: start that version.`)
     keyOf(header, this.#encryptionKeys)
-    if (!isSnapshotHeader(header)) throw new SnapshotFault('corrupted', CORRUPTED)
+    requireForm(header)
     if (header.issuer !== this.#issuer)
       throw new SnapshotFault(
         'foreign',
@@ -247,7 +247,3 @@ export class Snapshots {
     }
   }
 }
-
-/** A header may have anything in it. */
-const rank = ({ header }: { header?: SnapshotHeader }) =>
-  Number.isFinite(header?.seenAt) ? Number(header?.seenAt) : Number.MAX_VALUE

@@ -16,8 +16,8 @@ export const byName = (tombstones: readonly Tombstone[]) =>
   new Map(tombstones.map(tombstone => [nameOf(tombstone), tombstone]))
 
 /**
- * What nobody takes back. A database that continues the memory and has it as usable got older rows in single tables: its
- * audit trail goes on. A secret that was to end later may have got another end since.
+ * What cannot be taken back. A database that continues the memory and has it as usable got older rows in single tables: its
+ * audit trail continues. A secret that was to end later may have got another end since.
  */
 const forGood = ({ ended, pending, seenAt }: Memory): Tombstone[] =>
   [...ended, ...pending].filter(

@@ -10,7 +10,7 @@ import { request, startTestService, type TestService } from '../support/test-ser
 import { until } from '../support/until.ts'
 
 /**
- * Single tables are put back to an older state, and the audit trail goes on. What cannot be taken back stays refused, by
+ * Single tables are put back to an older state, and the audit trail continues. What cannot be taken back stays refused, by
  * the memory of a snapshot.
  */
 const snapshots = mkdtempSync(join(tmpdir(), 'mintmark-tables-'))

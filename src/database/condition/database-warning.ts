@@ -13,7 +13,7 @@ export async function databaseWarning(databases: {
   directoryDatabase: Database
 }): Promise<string | undefined> {
   const { database, directoryDatabase } = databases
-  // Those that read a table are last: somebody may have locked it.
+  // Those that read a table are last: another session may have locked it.
   return (
     (await shadows(directoryDatabase)) ??
     (await missingRights(directoryDatabase)) ??

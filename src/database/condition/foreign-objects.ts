@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Database } from '../database.ts'
 import { TABLES } from './rights.ts'
 
-/** The functions of our triggers. Each of these stands on the tables that are named. */
+/** The functions of our triggers. Below, the triggers by table. */
 const TRIGGER_FUNCTIONS = [
   'refuse_audit_change',
   'require_seal',
@@ -52,7 +52,7 @@ const SENTENCES: Readonly<Record<Kind, (found: Found) => string>> = {
 }
 
 /**
- * What somebody put between Mintmark and its rows, or took from them: statements succeed, and mean something else. With the
+ * What others put between Mintmark and its rows, or took from them: statements succeed, and mean something else. With the
  * cure; undefined: nothing. Triggers that run after a change are left alone: it is stored by then.
  */
 export async function foreignObjects(database: Database): Promise<string | undefined> {

@@ -6,7 +6,7 @@ import { TABLES } from './rights.ts'
 const BLOCKING = ['ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock']
 
 /**
- * The session of another role that holds a lock on a table of ours, as VACUUM FULL, CREATE INDEX and ALTER TABLE do, with the
+ * The session of another role that holds a lock on one of our tables, as VACUUM FULL, CREATE INDEX and ALTER TABLE do, with the
  * cure; undefined: none does. Mintmark waits at most 600 ms for a lock.
  */
 export async function heldLock(database: Database): Promise<string | undefined> {
