@@ -4,6 +4,7 @@ import { LONGEST_EXTENSION_MS, writeExtension } from '../snapshots/emergency-ext
 import { SnapshotFault } from '../snapshots/snapshot-fault.ts'
 import { Snapshots } from '../snapshots/snapshots.ts'
 import { systemClock } from '../system/clock.ts'
+import { fileFault } from '../system/file-fault.ts'
 import { processName } from '../system/host.ts'
 import { createLogger } from '../system/logger.ts'
 import { systemRandom } from '../system/random.ts'
@@ -49,6 +50,12 @@ export async function extendStaleness(
     const done = { id, until: ends, reason, folder, seen_at: seen, position: position.number }
     await output.object(done, VIEW, `Known API keys are exchanged without the database until ${ends}.`)
   } catch (error) {
-    throw error instanceof SnapshotFault ? new CliError(EXIT.conflict, error.message) : error
+    if (error instanceof SnapshotFault) throw new CliError(EXIT.conflict, error.message)
+    const reason = fileFault(error)
+    if (reason === undefined) throw error
+    throw new CliError(
+      EXIT.conflict,
+      `The extension cannot be written into ${folder}: ${reason}. Nothing was changed.`,
+    )
   }
 }

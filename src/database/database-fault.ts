@@ -13,10 +13,19 @@ const CURES: Record<string, string> = {
   '3D000': 'create the database that the URL names, then run "mintmark migrate"',
   '3F000': 'MINTMARK_DATABASE_SCHEMA must be the schema that "mintmark migrate" filled',
   '42501':
-    'the role lacks a right: GRANT mintmark_app TO it, or run "mintmark migrate" again, which grants mintmark_app its rights (db/README.md)',
+    'the role lacks a right: GRANT mintmark_app TO it, or run "mintmark migrate" again, which grants mintmark_app its rights (db/README.md); a table with row-level security: ALTER TABLE … DISABLE ROW LEVEL SECURITY',
   '42P01':
     'a table is missing: run "mintmark migrate", with the same MINTMARK_DATABASE_SCHEMA, or restore it from a backup',
+  '55P03':
+    'another session holds a lock on a table of Mintmark, as VACUUM FULL and ALTER TABLE do (pg_locks): wait, or end it with pg_terminate_backend',
   '57014': 'a statement took too long',
+  '55000':
+    'where a publication has the table, it needs a replica identity: ALTER TABLE … REPLICA IDENTITY DEFAULT',
+  '42P10':
+    'where a publication has the table, generated columns must be published (publish_generated_columns = stored) or ALTER TABLE … REPLICA IDENTITY DEFAULT; where a unique constraint is missing, restore the database from a backup',
+  '23502':
+    'Mintmark writes every column of its own: a column that was added needs a default or must be nullable, and a default that was dropped must be restored',
+  P0001: 'Mintmark raises no error of its own there: change or drop the trigger of this database that does',
   '53100': 'the disk of the database is full: free or add space',
   '53200': 'the server has no memory for more locks or work: raise max_locks_per_transaction or its memory',
   '53300':
@@ -59,7 +68,7 @@ const CURES: Record<string, string> = {
     'ALTER ROLE or ALTER DATABASE … RESET this setting: with it, Postgres does not run the triggers and foreign keys of Mintmark, and only a superuser may set it back',
 }
 
-/** Messages of pg that have no code. */
+/** Messages of pg, which have no code, and of PgBouncer, which all have the same. */
 const MESSAGES: readonly [RegExp, string][] = [
   [
     /does not support SSL connections/,
@@ -72,6 +81,21 @@ const MESSAGES: readonly [RegExp, string][] = [
   [
     /password must be a (non-empty )?string/,
     'the server asks for a password, and the database URL has none: add it, or set DATABASE_PASSWORD_COMMAND',
+  ],
+  [
+    /statement pooling/,
+    'set pool_mode = transaction in the pooler: a change is several statements that succeed or fail together',
+  ],
+  [
+    /max_client_conn|max_db_client|max_user_client/,
+    'raise that limit in the pooler, or lower MINTMARK_DATABASE_MAX_CONNECTIONS',
+  ],
+  [/PQexec disallowed/, 'set disable_pqexec = 0 in the pooler'],
+  [/query_wait_timeout/, 'raise default_pool_size or query_wait_timeout in the pooler'],
+  [/query_timeout/, 'raise query_timeout in the pooler, or look for what the server waits for'],
+  [
+    /Query read timeout/,
+    'something took the connection and did not answer a statement in time: with a pooler, use pool_mode = transaction or raise default_pool_size; otherwise look at the load and the disk of the server',
   ],
   [
     /timeout e(xceeded|xpired)|due to connection timeout/,
@@ -87,7 +111,7 @@ export function databaseFault(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code, message } = cause as Error & { code?: unknown }
     const known = typeof code === 'string'
-    const cure = known ? CURES[code] : MESSAGES.find(([pattern]) => pattern.test(message))?.[1]
+    const cure = (known && CURES[code]) || MESSAGES.find(([pattern]) => pattern.test(message))?.[1]
     if (!known && cure === undefined) continue
     return `The database cannot be used: ${message || code}${cure ? ` (${cure})` : ''}.`
   }

@@ -47,6 +47,7 @@ export async function migrate(
   })
   try {
     return await underLock(db, async () => {
+      await withinTime(sql`SELECT 1`.execute(db))
       await withLockRetries(() => db.transaction().execute(trx => prepareForMigration(trx, schema)))
       const applied: string[] = []
       for (;;) {
@@ -96,6 +97,24 @@ async function withLockRetries<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** A pooler with one connection would let the second one wait for the first. @throws {CannotStart} */
+async function withinTime(second: Promise<unknown>): Promise<void> {
+  const over = new AbortController()
+  const late = systemClock.sleep(SECOND_MS, over.signal).then(() => {
+    throw new CannotStart(ONE_CONNECTION)
+  })
+  try {
+    await Promise.race([second, late])
+  } finally {
+    late.catch(() => {})
+    second.catch(() => {})
+    over.abort()
+  }
+}
+
+const SECOND_MS = 15_000
+const ONE_CONNECTION =
+  'The server, or the pooler before it, gives the migration no second connection: it needs two. Set default_pool_size of the pooler to 2 or more, or set MIGRATE_DATABASE_URL to the server itself.'
 const LOCK_NOT_AVAILABLE = '55P03'
 const HELD =
   'Another session has held a lock that the migration needs for more than a minute. End that session (pg_stat_activity), then migrate again.'

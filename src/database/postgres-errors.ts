@@ -14,6 +14,9 @@ const UNAVAILABLE = [
   /^57014$/, // statement timeout
   /^XX00/, // internal error, corruption
   /^58/, // I/O error
+  /^P0001$/, // raised by a trigger that is not ours
+  /^(55000|42P10)$/, // a publication, and no replica identity for it; no unique constraint
+  /^23502$/, // a column that is not ours, or a default that was dropped
   /^28/, // our role or password is rejected
   /^3D000$/, // our database does not exist
   /^42501$/, // our rights were taken
@@ -118,8 +121,8 @@ export function toDomainError(error: unknown): unknown {
   return unavailable ? databaseUnavailable(error) : error
 }
 
-/** No disk, memory or library, a limit, a standby, corruption. Other failures pass, or fail every statement. */
-const SERVER_FAULT = /^(53|54|58|XX|25006|STANDBY|COMMIT_UNANSWERED)/
+/** No disk, memory or library, a limit, a standby, corruption, a trigger of others. Other failures pass, or fail every statement. */
+const SERVER_FAULT = /^(53|54|58|XX|25006|55000|42P10|23502|P0001|STANDBY|COMMIT_UNANSWERED)/
 
 /** The cause of an error that says what the server lacks. */
 export function serverFault(error: unknown): Error | undefined {

@@ -1,5 +1,4 @@
 import type { ChangeUpdate } from '../database/change-subscriber.ts'
-import { databaseWarning } from '../database/database-warning.ts'
 import { ANNOUNCE_MS } from '../installation/replicas.ts'
 import { AlarmLog } from '../signing-keys/alarm-log.ts'
 import { keyAlarms } from '../signing-keys/alarms.ts'
@@ -8,8 +7,8 @@ import { PAUSE_TICK_MS } from '../system/pause-watch.ts'
 import { scheduleRemovals } from './expired-records.ts'
 import { identityAlarms } from './identity-alarms.ts'
 import type { Parts } from './parts.ts'
-import type { ReadinessGate } from './readiness.ts'
-import { restoreWarning, storeRestore } from './restores.ts'
+import { currentWarning, type ReadinessGate } from './readiness.ts'
+import { storeRestore } from './restores.ts'
 import { auditExtension, SnapshotWriter } from './snapshot-writer.ts'
 import { trustAlarms } from './trust-alarms.ts'
 import { USAGE_PRUNE_MS, USAGE_ROLLUP_MS } from './usage.ts'
@@ -81,16 +80,14 @@ export class BackgroundJobs {
     if (this.#state !== 'before') return
     this.#stopAll()
     this.#state = 'running'
-    const { storage, follower, trust, signing, authentication, administration } = this.#parts
+    const { storage, follower, signing, authentication, administration } = this.#parts
     const { confirmations, expiring, trail, refusals } = administration
     const { pauses, readiness, usage } = this.#parts
     pauses.tick()
     this.#every(PAUSE_TICK_MS, 'notice pauses', async () => pauses.tick())
     this.#every(FOLLOW_MS, 'follow changes', () => follower.poll().finally(() => this.#logStaleness()))
     this.#every(REFRESH_MS, 'measure the database clock', () => storage.time.measure(storage.database))
-    this.#every(RIGHTS_MS, 'check rights', () =>
-      readiness.watch(async () => (await databaseWarning(storage)) ?? restoreWarning(trust.tombstones)),
-    )
+    this.#every(RIGHTS_MS, 'check rights', () => readiness.watch(() => currentWarning(this.#parts)))
     this.#every(REFRESH_MS, 'store a restore of the database', () => storeRestore(this.#parts))
     this.#every(REFRESH_MS, 'read signing keys', () => this.#readChangedSigningKeys())
     this.#watchSigningKeys()

@@ -1,3 +1,5 @@
+import { databaseWarning } from '../database/condition/database-warning.ts'
+import { openSchema } from '../database/condition/shadows.ts'
 import { databaseFault } from '../database/database-fault.ts'
 import { Unavailable } from '../errors.ts'
 import type { Readiness } from '../http/health.ts'
@@ -7,6 +9,8 @@ import { UntrustedKeys } from '../signing-keys/untrusted-keys.ts'
 import { SnapshotFault } from '../snapshots/snapshot-fault.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
+import type { Parts } from './parts.ts'
+import { restoreWarning } from './restores.ts'
 
 /** A reason why this process must not serve; the message names the cure. */
 export class NotReady extends Error {
@@ -145,6 +149,18 @@ export class ReadinessGate implements Readiness {
       this.#logger.error({ reason, ...(!isForeseen && { err: error }) }, 'not ready')
     this.reason = reason
   }
+}
+
+/** The `warning` of a process that is ready: what an operator has to do first, with the cure; undefined: nothing. */
+export async function currentWarning({
+  storage,
+  trust,
+}: Pick<Parts, 'storage' | 'trust'>): Promise<string | undefined> {
+  return (
+    (await databaseWarning(storage)) ??
+    restoreWarning(trust.tombstones) ??
+    (await openSchema(storage.directoryDatabase))
+  )
 }
 
 const FORESEEN = [NotReady, InstallationMismatch, KeyDecryptionError, UntrustedKeys, SnapshotFault]

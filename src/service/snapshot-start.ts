@@ -1,3 +1,4 @@
+import { SnapshotFault } from '../snapshots/snapshot-fault.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { Parts } from './parts.ts'
 import type { StartupChecks } from './startup-checks.ts'
@@ -24,14 +25,9 @@ export class SnapshotStart {
 
   /** @throws {SnapshotFault} when no snapshot can be used */
   async run(): Promise<void> {
-    const { config, system, storage, follower, trust, policy, directory, signing, snapshots } = this.#parts
-    await snapshots.extension?.refresh()
+    const { system, storage, follower, trust, policy, directory, signing } = this.#parts
     storage.time.assumeHost()
-    const { name, header, content, ageMs } = await this.#snapshots.newest({
-      now: storage.time.now(),
-      longestAgeMs: config.stalenessSeconds * 1000,
-      extendedFrom: snapshots.extension?.current?.from.seenAt,
-    })
+    const { name, header, content, ageMs } = await this.#newest()
     const { id: installation } = content.signingKeys.installation
     if (content.tombstones)
       trust.tombstones.adopt({
@@ -61,6 +57,25 @@ export class SnapshotStart {
       },
       'started from a snapshot: the database does not answer',
     )
+  }
+
+  /** An extension that is refused is none, and keeps no snapshot from being used that needs none. */
+  async #newest() {
+    const { config, storage, snapshots } = this.#parts
+    const refused = await snapshots.extension?.refresh().catch((fault: unknown) => fault)
+    if (refused !== undefined && !(refused instanceof SnapshotFault)) throw refused
+    const validity = {
+      now: storage.time.now(),
+      longestAgeMs: config.stalenessSeconds * 1000,
+      extendedFrom: snapshots.extension?.current?.from.seenAt,
+    }
+    return this.#snapshots.newest(validity).catch((error: unknown) => {
+      if (!refused || !(error instanceof SnapshotFault)) throw error
+      throw new SnapshotFault(
+        error.kind,
+        `${error.message} The extension in ${this.#snapshots.folder} (${refused.kind}) is not in effect: ${refused.message}`,
+      )
+    })
   }
 
   #validUntil(seenAt: number): string {

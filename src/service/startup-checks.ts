@@ -1,10 +1,13 @@
 import { type AuditEvent, fieldChanges, SYSTEM } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
 import type { Caller } from '../authentication/authenticator.ts'
+import { brokenCounter } from '../database/condition/change-counter.ts'
+import { foreignObjects } from '../database/condition/foreign-objects.ts'
+import { missingRights } from '../database/condition/rights.ts'
+import { shadows } from '../database/condition/shadows.ts'
 import { missingIndexes } from '../database/indexes.ts'
 import { connectsAsOwner } from '../database/migrate.ts'
 import { pendingMigrations } from '../database/migrations.ts'
-import { missingRights } from '../database/rights.ts'
 import { databaseMisfit } from '../database/suitability.ts'
 import { openInstallation } from '../installation/installation.ts'
 import { installationId } from '../installation/own-secrets.ts'
@@ -45,6 +48,8 @@ export class StartupChecks {
     await this.#checkRole()
     const refused = await missingRights(database)
     if (refused !== undefined) throw new NotReady(refused)
+    const foreign = (await foreignObjects(database)) ?? (await brokenCounter(database))
+    if (foreign !== undefined) throw new NotReady(foreign)
     await this.#checkInstallation()
     await this.#openInstallation()
     await time.measure(database)
@@ -56,15 +61,16 @@ export class StartupChecks {
   }
 
   async #checkSchema(): Promise<void> {
-    const misfit = await databaseMisfit(this.#parts.storage.database)
+    const { database } = this.#parts.storage
+    const misfit = (await shadows(database)) ?? (await databaseMisfit(database))
     if (misfit !== undefined) throw new NotReady(misfit)
-    const pending = await pendingMigrations(this.#parts.storage.database)
+    const pending = await pendingMigrations(database)
     const { databaseSchema } = this.#parts.config
     const inSchema = databaseSchema === 'public' ? '' : ` and MINTMARK_DATABASE_SCHEMA=${databaseSchema}`
     const cure = `run "mintmark migrate" with MIGRATE_DATABASE_URL set to the owner role${inSchema}`
     if (pending.length > 0)
       throw new NotReady(`The database lacks the migrations ${pending.join(', ')}: ${cure}.`)
-    const missing = await missingIndexes(this.#parts.storage.database)
+    const missing = await missingIndexes(database)
     if (missing.length === 0) return
     this.#warnOnce(
       `The database lacks the indexes ${missing.join(', ')}, so lists may be slow or time out: ${cure}.`,

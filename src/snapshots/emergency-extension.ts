@@ -2,7 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../system/random.ts'
 import type { NamedKey } from '../system/secret.ts'
-import { readSealed, writeSealed } from './sealed-file.ts'
+import { readSealed, unreadable, writeSealed } from './sealed-file.ts'
 import type { SnapshotHeader } from './snapshot.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
@@ -26,6 +26,11 @@ export interface EmergencyExtension {
 export const LONGEST_EXTENSION_MS = 7 * 86_400_000
 
 const NAME = 'emergency-extension'
+
+interface Read {
+  extension?: EmergencyExtension
+  fault?: unknown
+}
 
 interface Means {
   folder: string
@@ -71,24 +76,26 @@ export class ExtensionFile {
     return this.#extension
   }
 
-  /** Reads the file if it changed. @throws {SnapshotFault} when it is not genuine: then none is in effect. */
+  /**
+   * Reads the file if it changed. What was read stays in effect while the volume does not answer. @throws {SnapshotFault} when the file
+   * is not genuine: then none is in effect.
+   */
   async refresh(): Promise<void> {
     const path = join(this.#means.folder, NAME)
-    const found = await stat(path).catch(() => undefined)
+    const found = await stat(path).catch(error => (isGone(error) ? undefined : unreadable(error)))
     const version = found ? `${found.size} ${found.mtimeMs} ${found.ino}` : ''
     if (version !== this.#version) {
+      const outcome: Read = found ? await this.#read(path).catch((fault: unknown): Read => ({ fault })) : {}
+      const { fault } = outcome
+      if (fault instanceof SnapshotFault && fault.kind === 'unreadable') throw fault
       this.#version = version
-      this.#extension = undefined
-      this.#fault = undefined
-      if (found)
-        await this.#read(path).catch(fault => {
-          this.#fault = fault
-        })
+      this.#extension = outcome.extension
+      this.#fault = fault
     }
     if (this.#fault) throw this.#fault
   }
 
-  async #read(path: string): Promise<void> {
+  async #read(path: string): Promise<Read> {
     const { issuer, encryptionKeys } = this.#means
     const file = await readSealed<{ kind: string }>(path, encryptionKeys)
     const [part] = file.parts()
@@ -99,6 +106,9 @@ export class ExtensionFile {
       throw new SnapshotFault('foreign', `It belongs to the installation ${read.issuer}: remove ${path}.`)
     if (read.until - read.madeAt > LONGEST_EXTENSION_MS)
       throw new SnapshotFault('corrupted', `It is longer than 7 days: remove ${path}.`)
-    this.#extension = read
+    return { extension: read }
   }
 }
+
+const isGone = (error: unknown) =>
+  ['ENOENT', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))

@@ -156,7 +156,7 @@ function sealPart(key: Buffer, opening: Buffer, number: number, last: boolean, p
 }
 
 const INCOMPLETE = 'It ends too early, as after an interrupted copy: remove it, or copy it again.'
-const CORRUPTED = 'It was changed or damaged: remove it, and check the volume.'
+export const CORRUPTED = 'It was changed or damaged: remove it, and check the volume.'
 
 function headerEnd(bytes: Buffer): number {
   return FORM.length + LENGTH_BYTES + bytes.readUInt32BE(FORM.length)

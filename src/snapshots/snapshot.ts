@@ -8,6 +8,7 @@ import { SIGNING_KEY, type SigningKeyRow } from '../signing-keys/signing-key-sea
 import type { KeyRights } from '../tenants/rights.ts'
 import type { DeniedValue } from '../token-revocations/token-revocation.ts'
 import type { Memory, Tombstone } from '../tombstones/tombstone.ts'
+import { CORRUPTED } from './sealed-file.ts'
 import { SnapshotFault } from './snapshot-fault.ts'
 
 /** What is known of a snapshot before it is decrypted. */
@@ -26,6 +27,17 @@ export interface SnapshotHeader {
   /** The pepper of new API keys, and a value that identifies it without revealing it. */
   pepper: { id: string; check: string }
 }
+
+/** Nothing proves a header before the content is read: a single bit may be wrong. @throws {SnapshotFault} */
+export function requireForm({ issuer, seenAt, position, pepper }: Partial<SnapshotHeader>): void {
+  const texts = [issuer, position?.number, pepper?.id, pepper?.check]
+  if (texts.every(text => typeof text === 'string') && Number.isFinite(seenAt)) return
+  throw new SnapshotFault('corrupted', CORRUPTED)
+}
+
+/** Of a snapshot among others: the newest, and what cannot be read, come first. */
+export const rankOf = (header: Partial<SnapshotHeader> | undefined): number =>
+  Number.isFinite(header?.seenAt) ? Number(header?.seenAt) : Number.MAX_VALUE
 
 /** What a replica needs to serve without Postgres. */
 export interface SnapshotContent {

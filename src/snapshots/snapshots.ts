@@ -19,6 +19,8 @@ import {
   CONTENT_VERSION,
   decodeSnapshot,
   encodeSnapshot,
+  rankOf,
+  requireForm,
   type SnapshotContent,
   type SnapshotHeader,
 } from './snapshot.ts'
@@ -153,7 +155,7 @@ export class Snapshots {
           throw error
         }
       })
-    return (await Promise.all(found)).sort((a, b) => rank(b) - rank(a))
+    return (await Promise.all(found)).sort((a, b) => rankOf(b.header) - rankOf(a.header))
   }
 
   /** What the header says, although only the content proves it. Returns the age in milliseconds. @throws {SnapshotFault} */
@@ -162,6 +164,7 @@ export class Snapshots {
     if (header.kind !== 'snapshot' || header.content !== CONTENT_VERSION)
       throw new SnapshotFault('version', `Mintmark ${header.writerVersion} wrote it: start that version.`)
     keyOf(header, this.#encryptionKeys)
+    requireForm(header)
     if (header.issuer !== this.#issuer)
       throw new SnapshotFault(
         'foreign',
@@ -244,5 +247,3 @@ export class Snapshots {
     }
   }
 }
-
-const rank = ({ header }: { header?: SnapshotHeader }) => header?.seenAt ?? Number.POSITIVE_INFINITY

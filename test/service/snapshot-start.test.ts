@@ -381,6 +381,21 @@ describe('an emergency extension', () => {
     expect(reason).toContain('(replayed): It is older than the snapshot that was extended')
   })
 
+  it('that is damaged keeps no snapshot from being used that needs none, and is named where one does', async () => {
+    await written()
+    const at = copied(bytes => bytes)
+    await extend(24, 'test', at)
+    const path = join(at, 'emergency-extension')
+    writeFileSync(path, flipped(readFileSync(path), readFileSync(path).length - 1))
+    const replica = await withoutPostgres({ MINTMARK_SNAPSHOT_DIR: at })
+    await replica.service.ready
+    expect((await exchange(replica, keys.live)).status).toBe(200)
+    const reason = await refusal({ MINTMARK_SNAPSHOT_DIR: at }, longAfter())
+    expect(reason).toMatch(
+      /\(old\): It is .* The extension in .* is not in effect: It was changed or damaged/,
+    )
+  })
+
   it('is audited once when the database is back, however many replicas see it', async () => {
     await extend(25)
     await startReplica(writer, { MINTMARK_SNAPSHOT_DIR: folder }, { clock: snapshotClock() }).then(other =>

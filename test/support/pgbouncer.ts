@@ -19,7 +19,14 @@ export interface PgBouncer {
 }
 
 /** In front of the server of these URLs, for their roles. */
-export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Promise<PgBouncer> {
+export const startPgBouncer = (...databaseUrls: [string, ...string[]]): Promise<PgBouncer> =>
+  startPgBouncerWith({}, ...databaseUrls)
+
+/** The same with other settings. */
+export async function startPgBouncerWith(
+  settings: Record<string, string>,
+  ...databaseUrls: [string, ...string[]]
+): Promise<PgBouncer> {
   if (!installed) throw new Error('MINTMARK_REQUIRE_GATEWAYS=1, and pgbouncer is not installed')
   const roles = databaseUrls.map(url => new URL(url))
   const server = new URL(databaseUrls[0])
@@ -28,7 +35,7 @@ export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Pr
   const users = join(directory, 'users')
   const user = (url: URL) => `"${decodeURIComponent(url.username)}" "${decodeURIComponent(url.password)}"\n`
   await writeFile(users, roles.map(user).join(''))
-  await writeFile(join(directory, 'ini'), configuration(server, port, users))
+  await writeFile(join(directory, 'ini'), configuration(server, port, users, settings))
   for (const [path, mode] of [
     [directory, 0o755],
     [users, 0o644],
@@ -60,20 +67,26 @@ export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Pr
   return { through, stop: () => stop(child, directory) }
 }
 
-const configuration = (server: URL, port: number, users: string) => `
+const SETTINGS = {
+  auth_type: 'trust',
+  pool_mode: 'transaction',
+  default_pool_size: '3',
+  max_client_conn: '200',
+  ignore_startup_parameters: 'extra_float_digits',
+  server_reset_query: '',
+}
+
+const configuration = (server: URL, port: number, users: string, settings: Record<string, string>) => `
 [databases]
 * = host=${server.hostname} port=${server.port || 5432}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = trust
 auth_file = ${users}
-pool_mode = transaction
-default_pool_size = 3
-max_client_conn = 200
-ignore_startup_parameters = extra_float_digits
-server_reset_query =
+${Object.entries({ ...SETTINGS, ...settings })
+  .map(([name, value]) => `${name} = ${value}`)
+  .join('\n')}
 `
 
 async function answers(url: string): Promise<boolean> {
@@ -81,7 +94,7 @@ async function answers(url: string): Promise<boolean> {
   client.on('error', () => {})
   try {
     await client.connect()
-    await client.query('select 1')
+    await client.query({ text: 'select $1::int', values: [1] })
     return true
   } finally {
     await client.end().catch(() => {})

@@ -75,6 +75,20 @@ describe('a database compared with memories', () => {
     expect(tombstones.has('tenant_suspended', 'other')).toBe(true)
   })
 
+  it('continues one, and has as usable what nobody can take back: single tables were restored', async () => {
+    const { keyId, secretId } = await mintmark.tenantWithKey()
+    const ended = [
+      tombstone('key_revoked', one?.keyId ?? ''),
+      tombstone('tenant_suspended', 'one'),
+      // One that was to end later may have got another end.
+      tombstone('secret_ended', secretId, state.now + 60_000),
+      tombstone('key_disabled', keyId),
+    ]
+    const tombstones = await compared(memory({ ended }))
+    expect(tombstones.isUnreconciled).toBe(true)
+    expect(names(tombstones)).toEqual([`key_revoked ${one?.keyId}`])
+  })
+
   it.each([
     ['the memory knows more rows', ahead],
     ['a row was written again with other content', rewritten],
@@ -141,7 +155,7 @@ describe('a database compared with memories', () => {
       mark.id,
     ])
     expect(deleted).toBeDefined()
-    const ended = [tombstone('key_revoked', one?.keyId ?? '')]
+    const ended = [tombstone('tenant_suspended', 'one')]
     expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(false)
     await mintmark.database.asOwner('UPDATE change_counter SET audit_cut_id = $1', [row?.cut])
     expect((await compared(memory({ mark, ended }))).isUnreconciled).toBe(true)

@@ -1,11 +1,14 @@
 import { type Config, readConfig } from '../../config/config.ts'
 import { ConfigError, Env } from '../../config/env.ts'
+import { brokenCounter } from '../../database/condition/change-counter.ts'
+import { foreignObjects } from '../../database/condition/foreign-objects.ts'
+import { missingRights } from '../../database/condition/rights.ts'
+import { openSchema, shadows } from '../../database/condition/shadows.ts'
 import { databaseFault } from '../../database/database-fault.ts'
 import { DatabaseTime } from '../../database/database-time.ts'
 import { missingIndexes } from '../../database/indexes.ts'
 import { connectsAsOwner } from '../../database/migrate.ts'
 import { pendingMigrations } from '../../database/migrations.ts'
-import { missingRights } from '../../database/rights.ts'
 import { databaseMisfit } from '../../database/suitability.ts'
 import { readInstallation } from '../../installation/installation.ts'
 import { secretFaults } from '../../installation/own-secrets.ts'
@@ -73,7 +76,7 @@ async function databaseFindings(config: Config): Promise<Finding[]> {
 }
 
 async function checked(config: Config, { database }: ReturnType<typeof openStorage>): Promise<Finding[]> {
-  const misfit = await databaseMisfit(database)
+  const misfit = (await shadows(database)) ?? (await databaseMisfit(database))
   if (misfit !== undefined)
     return [fault('database', misfit, 'docs/guides/postgres.md has what a database needs.')]
   const pending = await pendingMigrations(database)
@@ -85,6 +88,15 @@ async function checked(config: Config, { database }: ReturnType<typeof openStora
   ]
   const refused = await missingRights(database)
   if (refused !== undefined) return [...findings, fault('role', refused, 'Run db/roles.sql as the owner.')]
+  const foreign = await foreignObjects(database)
+  if (foreign !== undefined)
+    return [...findings, fault('objects', foreign, 'docs/guides/postgres.md has what others may add.')]
+  const broken = await brokenCounter(database)
+  if (broken !== undefined)
+    return [...findings, fault('counter', broken, 'docs/guides/restore.md has how to restore.')]
+  const open = await openSchema(database)
+  if (open !== undefined)
+    findings.push(warning('rights of others', open, 'Revoke it as the owner of the schema.'))
   findings.push(
     (await connectsAsOwner(database))
       ? warning(

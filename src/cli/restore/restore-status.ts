@@ -41,6 +41,9 @@ export async function showRestore(
   })
 }
 
+const LATER_ROWS =
+  'The database has that row or later ones: only single tables were restored, or it was changed after the restore.'
+
 type Found = Awaited<ReturnType<typeof survey>>
 
 async function survey({ storage, tombstones, memories, lost }: RestoredDatabase) {
@@ -108,6 +111,7 @@ function linesOf(found: Found) {
   for (const { noticed_at, noticed_by, known_row, known_at, found_row, reconciled_at } of restores)
     lines.push(
       `Restored to row ${found_row}, noticed at ${moment(noticed_at)} by ${noticed_by}, which knew row ${known_row} and everything until ${moment(known_at)}. ${reconciled_at === null ? 'Not reconciled.' : `Reconciled at ${moment(reconciled_at)}.`}`,
+      ...(found_row >= known_row ? [LATER_ROWS] : []),
     )
   if (not_stored)
     lines.push(

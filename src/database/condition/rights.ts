@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import type { Database } from './database.ts'
-import type { Schema } from './schema.ts'
+import type { Database } from '../database.ts'
+import type { Schema } from '../schema.ts'
 
 const EVERY_ROW = 'SELECT, INSERT, UPDATE, DELETE'
 const NO_DELETE = 'SELECT, INSERT, UPDATE'
@@ -46,6 +46,9 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   audit_checkpoints: APPEND_ONLY,
   change_counter: 'SELECT, UPDATE',
 }
+
+/** The tables that the service uses. */
+export const TABLES: readonly string[] = Object.keys(NEEDED)
 
 const FUNCTIONS = [
   'prune_change_feed(interval)',
