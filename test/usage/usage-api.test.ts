@@ -129,6 +129,8 @@ describe('GET /usage', () => {
     ['two units of time', 'group_by=hour,day'],
     ['an unknown group', 'group_by=colour'],
     ['an unknown time zone', 'time_zone=Mars/Olympus'],
+    ['a time zone that Postgres does not know', 'time_zone=US/Pacific-New'],
+    ['two lists of groups', 'group_by=tenant&group_by=key'],
     ['an offset, which Postgres reads the other way round', 'time_zone=%2B02:00'],
     ['an end before the beginning', 'from=2026-03-01T00:00:00Z&to=2026-02-01T00:00:00Z'],
   ])('rejects %s', async (_, query) => {
@@ -216,9 +218,11 @@ describe("OpenAI's client", () => {
     } while (page !== undefined)
     expect(sums).toEqual([195])
     await expect(client('mma_wrong').completions({ start_time })).rejects.toMatchObject({ status: 401 })
-    await expect(
-      client(mintmark.rootToken).completions({ start_time, bucket_width: '1m' }),
-    ).rejects.toMatchObject({ status: 400 })
+    // Without them the numbers would be those of other requests.
+    for (const filter of [{ bucket_width: '1m' }, { user_ids: ['u'] }, { batch: true }] as const)
+      await expect(
+        client(mintmark.rootToken).completions({ start_time, ...(filter as object) }),
+      ).rejects.toMatchObject({ status: 400 })
   })
 })
 
