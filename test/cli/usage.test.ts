@@ -1,9 +1,11 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf } from './mintmark.ts'
+import { atTerminal } from './terminal-streams.ts'
 
 let service: TestService
 let cli: ReturnType<typeof cliOf>
@@ -39,6 +41,17 @@ describe('mintmark usage', () => {
     expect(titles).toEqual(['TENANT', 'REQUESTS', 'REFUSED', 'INPUT', 'CACHED', 'OUTPUT', 'TOKENS'])
     expect(acme).toEqual(['acme', '4', '0', '3,000,000', '1,000,000', '500,000', '█'.repeat(20)])
     expect(blue).toEqual(['blue', '1,500', '0', '350,000', '0', '0', '██'])
+  })
+
+  it.each([
+    [200, ['TENANT', 'REQUESTS', 'REFUSED', 'INPUT', 'CACHED', 'OUTPUT', 'TOKENS']],
+    [70, ['TENANT', 'REQUESTS', 'INPUT', 'OUTPUT', 'TOKENS']],
+    [40, ['TENANT', 'REQUESTS', 'INPUT', 'OUTPUT']],
+  ])('on a terminal of %i columns keeps the bars as long as there is room', async (columns, titles) => {
+    const { stdout } = await atTerminal(['usage'], { env: cli.env, columns })
+    const shown = stripVTControlCharacters(stdout).trimEnd().split('\n')
+    expect(shown[0]?.split(/ {2,}/)).toEqual(titles)
+    expect(Math.max(...shown.map(line => line.length))).toBeLessThanOrEqual(columns)
   })
 
   it('--limits shows today with the limits of a day: the tenant’s own, else its tier’s', async () => {

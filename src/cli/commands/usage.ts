@@ -154,7 +154,7 @@ function viewOf(rows: readonly Usage[], groups: readonly string[]): View<Usage> 
     ...(rows.some(({ cost }) => cost !== undefined)
       ? [{ title: 'COST', of: ({ cost }: Usage) => (cost == null ? '-' : shownCost(cost)) }]
       : []),
-    { title: 'TOKENS', of: bars(rows), optional: true },
+    { title: 'TOKENS', of: bars(rows), optional: 'longer' },
   ]
   return {
     plural: 'usage',
