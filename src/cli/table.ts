@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { cutTo, printable, styled, styledState, textWidth } from './terminal-text.ts'
 
 /** Aligned text for people: tables of many objects, records of one. */
@@ -7,8 +8,8 @@ export interface Column<T> {
   of: (item: T) => string
   /** May be shortened where the terminal is too narrow. Text to copy, such as ids, may not. */
   cut?: boolean
-  /** Left out where the terminal is too narrow for all columns. */
-  optional?: boolean
+  /** Left out where the terminal is too narrow for all columns; 'longer': only where it is without the other optional ones, too. */
+  optional?: true | 'longer'
   state?: boolean
 }
 
@@ -17,8 +18,19 @@ const NARROWEST = 8
 
 /** A header line and one for each item. `width` is the terminal's, Infinity without one. */
 export function table<T>(items: readonly T[], all: readonly Column<T>[], width: number): string {
+  // Titles are bold on a terminal: what makes them so has no width.
+  const fits = (text: string) =>
+    stripVTControlCharacters(text)
+      .split('\n')
+      .every(line => textWidth(line) <= width)
   const whole = tableOf(items, all, width)
-  if (textWidth(whole.split('\n')[0] ?? '') <= width) return whole
+  if (fits(whole)) return whole
+  const most = tableOf(
+    items,
+    all.filter(({ optional }) => optional !== true),
+    width,
+  )
+  if (fits(most)) return most
   return tableOf(
     items,
     all.filter(({ optional }) => !optional),

@@ -95,13 +95,13 @@ export async function recomputeHour(
 }
 
 /**
- * Takes what this reporter has in closed months, from `from` on, from the totals of the current hour: closed months keep
+ * Takes what this reporter has in closed months, from `from` on, from the totals of `hour`, the current one: closed months keep
  * their numbers.
  */
 export async function adjustClosed(
   trx: Handle,
   reporterId: string,
-  { from, to }: { from: Date; to: Date },
+  { from, to, hour }: { from: Date; to: Date; hour: Date },
 ): Promise<Removed> {
   const { rows } = await sql<RemovedRow>`
     WITH closed AS (
@@ -113,7 +113,7 @@ export async function adjustClosed(
     ), done AS (
       INSERT INTO usage_totals AS t (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests,
         estimated_requests, adjusted_requests, input_tokens, cached_input_tokens, output_tokens)
-      SELECT date_trunc('hour', now(), 'UTC'), tenant_id, key_id, model, ${reporterId}, '{}', -requests, -refused_requests,
+      SELECT ${hour}::timestamptz, tenant_id, key_id, model, ${reporterId}, '{}', -requests, -refused_requests,
         -estimated_requests, requests + refused_requests, -input_tokens, -cached_input_tokens, -output_tokens
       FROM closed WHERE requests + refused_requests <> 0
       ON CONFLICT (tenant_id, hour, key_id, model, reporter_id) DO UPDATE SET

@@ -98,10 +98,16 @@ export class UsageCorrections {
     }
     if (from < openFrom)
       removed.push(
-        await this.#database.write(async trx => {
+        ...(await this.#database.write(async trx => {
+          // Where two void at the same time, the second takes back the correction of the first, and makes it again.
+          await lockReporter(trx, id)
           await shareLedger(trx)
-          return adjustClosed(trx, id, { from, to: openFrom })
-        }),
+          const hour = hourOf(await databaseNow(trx))
+          return [
+            await recomputeHour(trx, id, { hour, since }),
+            await adjustClosed(trx, id, { from, to: openFrom, hour }),
+          ]
+        })),
       )
     return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
   }

@@ -4,14 +4,18 @@ import { withStreams } from '../../src/cli/streams.ts'
 import { childEnvironment } from '../support/child-environment.ts'
 import type { Outcome } from './mintmark.ts'
 
-/** Runs `mintmark …` for a person at a terminal, who types these lines, one at each question. */
+/** Runs `mintmark …` for a person at a terminal of so many columns, who types these lines, one at each question. */
 export async function atTerminal(
   args: readonly string[],
-  { env = {}, typed = [] }: { env?: Record<string, string>; typed?: readonly string[] } = {},
+  {
+    env = {},
+    typed = [],
+    columns = 200,
+  }: { env?: Record<string, string>; typed?: readonly string[]; columns?: number } = {},
 ): Promise<Outcome> {
   const lines = [...typed]
-  const stdin = terminal()
-  const [stdout, stderr] = [terminal(), terminal()]
+  const stdin = terminal(columns)
+  const [stdout, stderr] = [terminal(columns), terminal(columns)]
   let [out, err] = ['', '']
   stdout.on('data', chunk => {
     out += chunk
@@ -26,4 +30,4 @@ export async function atTerminal(
   return { code, stdout: out, stderr: err.replaceAll(/\u001b\[[0-9;]*[A-Za-z]/g, '').replaceAll('\r', '') }
 }
 
-const terminal = () => Object.assign(new PassThrough(), { isTTY: true, columns: 200 })
+const terminal = (columns: number) => Object.assign(new PassThrough(), { isTTY: true, columns })

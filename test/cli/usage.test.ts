@@ -1,9 +1,11 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf } from './mintmark.ts'
+import { atTerminal } from './terminal-streams.ts'
 
 let service: TestService
 let cli: ReturnType<typeof cliOf>
@@ -39,6 +41,17 @@ describe('mintmark usage', () => {
     expect(titles).toEqual(['TENANT', 'REQUESTS', 'REFUSED', 'INPUT', 'CACHED', 'OUTPUT', 'TOKENS'])
     expect(acme).toEqual(['acme', '4', '0', '3,000,000', '1,000,000', '500,000', '█'.repeat(20)])
     expect(blue).toEqual(['blue', '1,500', '0', '350,000', '0', '0', '██'])
+  })
+
+  it.each([
+    [200, ['TENANT', 'REQUESTS', 'REFUSED', 'INPUT', 'CACHED', 'OUTPUT', 'TOKENS']],
+    [70, ['TENANT', 'REQUESTS', 'INPUT', 'OUTPUT', 'TOKENS']],
+    [40, ['TENANT', 'REQUESTS', 'INPUT', 'OUTPUT']],
+  ])('on a terminal of %i columns keeps the bars as long as there is room', async (columns, titles) => {
+    const { stdout } = await atTerminal(['usage'], { env: cli.env, columns })
+    const shown = stripVTControlCharacters(stdout).trimEnd().split('\n')
+    expect(shown[0]?.split(/ {2,}/)).toEqual(titles)
+    expect(Math.max(...shown.map(line => line.length))).toBeLessThanOrEqual(columns)
   })
 
   it('--limits shows today with the limits of a day: the tenant’s own, else its tier’s', async () => {
@@ -95,12 +108,36 @@ describe('mintmark usage', () => {
     expect(stderr).toContain('no price')
   })
 
+  const HEADER = 'model,input,cached_input,output\n'
+
   it.each([
     ['no header', 'big,1,1,1\n', 'must begin with'],
-    ['a negative price', 'model,input,cached_input,output\nbig,-1,0,0\n', 'line 2'],
+    ['semicolons', 'model;input;cached_input;output\nbig;1;1;1\n', 'with commas between the columns'],
+    ['a column less', 'model,input,output\nbig,1,1\n', 'must begin with'],
+    ['a negative price', `${HEADER}big,-1,0,0\n`, 'line 2: input is "-1"'],
+    ['an exponent', `${HEADER}big,1,1e3,0\n`, 'line 2: cached_input is "1e3"'],
+    ['a currency', `${HEADER}\nbig,1,1,2.50 €\n`, 'line 3: output is "2.50 €", must be a number like 2.5'],
+    ['blanks in a number', `${HEADER}big,1 000,1,1\n`, 'input is "1 000"'],
+    ['a decimal comma', `${HEADER}big,1,5,1,1\n`, 'line 2: must be a model and three prices'],
+    ['a quote that is not closed', `${HEADER}"big,1,1,1\n`, 'line 2: must be a model and three prices'],
+    ['no model', `${HEADER},1,1,1\n`, 'line 2: must be a model and three prices'],
+    ['a model twice', `${HEADER}big,1,1,1\n*,1,1,1\n"big",2,2,2\n`, 'line 4: big is in line 2 too'],
   ])('rejects prices with %s', async (_, text, message) => {
     const refused = await cli.attempt(['usage', '--prices', await prices(text)])
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(message) })
+  })
+
+  it('reads prices as programs for tables write them', async () => {
+    const file = await prices(
+      '\ufeffmodel, "input",cached_input,output \r\n"big", 2,"0.5" ,8\r\n"a ""b"", c",9,9,9\r\n\r\n"*",0.001,0,0\r\n',
+    )
+    const shown = cells(await cli.run('usage', '--group-by', 'tenant,model', '--prices', file))
+    expect(shown.map(row => [row[1], row[7]]).slice(0, 4)).toEqual([
+      ['MODEL', 'COST'],
+      ['big', '6.50'],
+      ['small', '<0.01'],
+      ['small', '<0.01'],
+    ])
   })
 
   it('names the option of a fault', async () => {

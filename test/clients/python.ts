@@ -17,6 +17,7 @@ export function scenario(
   script:
     | 'anthropic_client.py'
     | 'litellm_keys.py'
+    | 'openai_admin.py'
     | 'openai_client.py'
     | 'openai_key.py'
     | 'token_provider.py',

@@ -53,6 +53,8 @@ export function checkReportedUsage(name: string, { config, takesKeys }: Reportin
       }
       expect((await send(envoy.url, { token, body: chat('other') })).status).toBe(403)
       expect((await send(envoy.url, { token: 'nonsense' })).status).toBe(401)
+      // No inference.
+      await send(envoy.url, { method: 'GET', path: '/v1/models', token })
       engine.plan({ completion: 1_000, pausesAfter: 3 })
       await cancelled(`${envoy.url}/v1/chat/completions`, token, 3)
       const usage = async () =>

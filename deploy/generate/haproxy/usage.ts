@@ -38,6 +38,8 @@ export const WITH_USAGE: Values = {
     'unique-id-format %[uuid()]',
     'http-request set-var(txn.began) date(0,ms)',
     'http-request set-log-level notice',
+    '# The tokens of a compressed answer could not be read.',
+    'http-request del-header accept-encoding',
   ],
   usageFields: Object.entries(LOGGED)
     .map(([name, format]) => `,"${name}":"${format}"`)

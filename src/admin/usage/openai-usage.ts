@@ -21,6 +21,12 @@ const GROUPS: Readonly<Record<string, UsageGroup>> = {
   api_key_id: 'key',
   model: 'model',
 }
+/** Lists may have `[]` behind their name. A filter that is not here would be ignored, so it is rejected. */
+const LISTS = ['group_by', 'project_ids', 'api_key_ids', 'models']
+const PARAMETERS = new Set([
+  ...['start_time', 'end_time', 'bucket_width', 'limit', 'page'],
+  ...LISTS.flatMap(name => [name, `${name}[]`]),
+])
 const MOST_ROWS = 20_000
 const MOST_NAMES = 50
 
@@ -75,6 +81,8 @@ export function openAiUsage(services: {
 }
 
 function readQuery(query: Record<string, string | string[]>, now: number): Asked {
+  const unknown = Object.keys(query).find(name => !PARAMETERS.has(name))
+  if (unknown !== undefined) throw invalid(unknown, 'is not supported here')
   const one = (name: string) => {
     const value = query[name]
     return typeof value === 'string' ? value : undefined
@@ -113,9 +121,8 @@ function readQuery(query: Record<string, string | string[]>, now: number): Asked
 
 /** Clients write a list as `name=a&name=b` or as `name[]=a&name[]=b`. */
 function listIn(query: Record<string, string | string[]>, name: string): string[] | undefined {
-  const value = query[name] ?? query[`${name}[]`]
-  if (value === undefined) return undefined
-  const list = [value].flat()
+  const list = [query[name] ?? [], query[`${name}[]`] ?? []].flat()
+  if (list.length === 0) return undefined
   if (list.length > MOST_NAMES || list.some(text => text.includes('\0')))
     throw invalid(name, `must have at most ${MOST_NAMES} names`)
   return list

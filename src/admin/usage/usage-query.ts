@@ -11,7 +11,7 @@ const TIME_GROUPS: readonly UsageGroup[] = ['hour', 'day', 'month']
 /** Comma-separated values of one filter. */
 const names = (what: string) =>
   z
-    .string()
+    .string('must be text')
     .max(3_000, 'must be at most 3000 characters')
     .refine(text => !text.includes('\0') && text.isWellFormed(), 'must not contain a NUL character')
     .transform(text => text.split(','))
@@ -34,7 +34,7 @@ export const usageFilters = {
       'Only usage of a tenant or key that had this label then, like `team=ml`, or `team` for any value.',
     ),
   group_by: z
-    .string()
+    .string('must be text')
     .regex(/^[a-z]*(,[a-z]+)*$/, `must be a comma-separated list of ${USAGE_GROUPS.join(', ')}`)
     .transform(text => (text === '' ? [] : text.split(',')) as UsageGroup[])
     .refine(list => list.every(name => USAGE_GROUPS.includes(name)), `must be of ${USAGE_GROUPS.join(', ')}`)
@@ -45,7 +45,7 @@ export const usageFilters = {
     .default([])
     .describe(`What to sum by: a comma-separated list of ${USAGE_GROUPS.join(', ')}. Default: one row.`),
   time_zone: z
-    .string()
+    .string('must be text')
     .max(64, 'must be at most 64 characters')
     .refine(isTimeZone, 'must be a time zone like Europe/Berlin')
     .default('UTC')

@@ -4,7 +4,7 @@ import { CliError, EXIT } from '../exit-codes.ts'
 import { moment, type View } from '../output.ts'
 import type { Column } from '../table.ts'
 import { parseTime } from '../time-arguments.ts'
-import { costOf, type Prices, readPrices } from '../usage/prices.ts'
+import { costOf, type Prices, readPrices, shownCost } from '../usage/prices.ts'
 import { usedOfLimits, usedOfLimitsView } from '../usage/usage-of-limits.ts'
 import { action, resultVerb } from '../verb.ts'
 
@@ -152,9 +152,9 @@ function viewOf(rows: readonly Usage[], groups: readonly string[]): View<Usage> 
     { title: 'CACHED', of: row => number(row.cached_input_tokens), optional: true },
     { title: 'OUTPUT', of: row => number(row.output_tokens) },
     ...(rows.some(({ cost }) => cost !== undefined)
-      ? [{ title: 'COST', of: ({ cost }: Usage) => (cost == null ? '-' : cost.toFixed(2)) }]
+      ? [{ title: 'COST', of: ({ cost }: Usage) => (cost == null ? '-' : shownCost(cost)) }]
       : []),
-    { title: 'TOKENS', of: bars(rows), optional: true },
+    { title: 'TOKENS', of: bars(rows), optional: 'longer' },
   ]
   return {
     plural: 'usage',

@@ -12,26 +12,47 @@ interface Price {
 export type Prices = ReadonlyMap<string, Price>
 
 const COLUMNS = ['model', 'input', 'cached_input', 'output']
+const HEADER = COLUMNS.join(',')
 const NUMBER = /^\d{1,9}(\.\d{1,9})?$/
 
 const LONGEST_FILE_BYTES = 16_777_216
 
-/** @throws {CliError} that names the line. */
+/** Of a CSV file (RFC 4180) without line ends in its cells. @throws {CliError} that names the line. */
 export async function readPrices(file: string): Promise<Prices> {
   const text = await textOf(file, LONGEST_FILE_BYTES)
   const [header = '', ...lines] = text.split(/\r?\n/)
-  if (header.trim() !== COLUMNS.join(','))
-    throw new CliError(EXIT.usage, `${file} must begin with the line ${COLUMNS.join(',')}`)
-  return new Map(
-    lines.flatMap((line, index) => {
-      if (line.trim() === '') return []
-      const [model = '', ...cells] = line.split(',').map(cell => cell.trim())
-      if (model === '' || cells.length !== 3 || !cells.every(cell => NUMBER.test(cell)))
-        throw new CliError(EXIT.usage, `${file}, line ${index + 2}: must be a model and three numbers`)
-      const [input = 0, cachedInput = 0, output = 0] = cells.map(Number)
-      return [[model, { input, cachedInput, output }] as const]
-    }),
-  )
+  if (cellsOf(header)?.join(',') !== HEADER) {
+    const cure = /[;\t]/.test(header) ? ', with commas between the columns' : ''
+    throw new CliError(EXIT.usage, `${file} must begin with the line ${HEADER}${cure}`)
+  }
+  const prices = new Map<string, Price>()
+  const lineOf = new Map<string, number>()
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === '') continue
+    const number = index + 2
+    const fault = (text: string) => new CliError(EXIT.usage, `${file}, line ${number}: ${text}`)
+    const [model = '', ...cells] = cellsOf(line) ?? []
+    if (model === '' || cells.length !== 3) throw fault('must be a model and three prices')
+    for (const [place, cell] of cells.entries())
+      if (!NUMBER.test(cell))
+        throw fault(`${COLUMNS[place + 1]} is ${JSON.stringify(cell)}, must be a number like 2.5`)
+    const before = lineOf.get(model)
+    if (before !== undefined) throw fault(`${model} is in line ${before} too. Keep one of them.`)
+    lineOf.set(model, number)
+    const [input = 0, cachedInput = 0, output = 0] = cells.map(Number)
+    prices.set(model, { input, cachedInput, output })
+  }
+  return prices
+}
+
+const CELL = /(?:^|,)\s*(?:"((?:[^"]|"")*)"|([^",]*?))\s*(?=,|$)/gy
+
+/** Undefined: a quote that is not closed, or in the middle of a cell. */
+function cellsOf(line: string): string[] | undefined {
+  const found = [...line.matchAll(CELL)]
+  const length = found.reduce((sum, [whole]) => sum + whole.length, 0)
+  if (length !== line.length) return undefined
+  return found.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
 }
 
 interface Tokens {
@@ -48,4 +69,10 @@ export function costOf(usage: Tokens, prices: Prices): number | undefined {
   const fresh = usage.input_tokens - usage.cached_input_tokens
   const millions = fresh * price.input + usage.cached_input_tokens * price.cachedInput
   return (millions + usage.output_tokens * price.output) / 1_000_000
+}
+
+/** Of a cost in the table. A small one is not shown as nothing. */
+export function shownCost(cost: number): string {
+  if (cost > 0 && cost < 0.005) return '<0.01'
+  return cost.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 }
