@@ -23,6 +23,7 @@ import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
 import { checkLeavingClients } from './leaving-clients.ts'
 import { checkMedia } from './media.ts'
+import { checkSlowMintmark } from './slow-mintmark.ts'
 import { checkSteeringFields } from './steering-fields.ts'
 
 /** The expected behaviour of one gateway's configuration. */
@@ -45,6 +46,8 @@ export interface Expected {
   entitles: boolean | 'by asking'
   /** It sets `cache_salt` in the body from the tenant. Others cannot change bodies, and reject a client's. */
   salts?: true
+  /** False: it does not repeat a check that has lost its connection. */
+  asksAgain?: false
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
@@ -131,6 +134,7 @@ export function checkContract(name: string, expected: Expected): void {
   checkSteeringFields(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
+  checkSlowMintmark(name, expected, () => environment)
   if (!expected.absent) expected.more?.({ environment: () => environment, expectOnlyOurs })
 
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {

@@ -154,6 +154,18 @@ const ROWS: readonly Row[] = [
     cell: yes,
   },
   {
+    guarantee: 'A check that takes Mintmark up to five seconds is waited for',
+    test: 'waits for the answer to a check that takes seconds',
+    cell: ({ credentials }) => (credentials.includes('key') ? 'yes' : '–'),
+  },
+  {
+    guarantee: 'A check whose connection to Mintmark ends is repeated',
+    test: 'asks again when the connection to Mintmark ends during a check',
+    cell: ({ credentials, asksAgain }) =>
+      asksAgain === false ? 'no: 503 with `Retry-After`' : credentials.includes('key') ? 'yes' : '–',
+    otherwise: () => 'asks again when the connection to Mintmark ends during a check',
+  },
+  {
     guarantee:
       'When a client leaves, its request to the engine ends within a second: streamed or not, during the prompt or the answer',
     test: 'ends the work of the engine when a client leaves: %s',

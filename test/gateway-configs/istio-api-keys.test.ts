@@ -33,6 +33,7 @@ checkContract('deploy/istio/api-keys', {
   guide: 'docs/guides/istio.md',
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
+  asksAgain: false,
   entitles: true,
   salts: true,
   verifiesTokens: true,

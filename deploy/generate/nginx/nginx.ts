@@ -9,7 +9,7 @@ import {
   REQUIRED_SCOPE,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
@@ -59,6 +59,7 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Recor
     render('nginx/nginx.conf.template', {
       ...limits,
       ...(reports ? WITH_USAGE : WITHOUT_USAGE),
+      CHECK_SECONDS,
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
