@@ -147,12 +147,19 @@ const secondHeaders = REMOVED_HEADERS.join('", "')
 
 const UNLIMITED = 4_294_967_295
 // Each idle connection is closed before the other side closes it.
-const HTTP = { protocol: 'http', idleTimeout: '4s' }
+const HTTP = { protocol: 'http', options: '{}', idleTimeout: '4s' }
 const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, connections: UNLIMITED, ...HTTP }
 const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, connections: 1_000, ...HTTP }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
-const HTTP2 = { protocol: 'http2', idleTimeout: '60s' }
-const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, ...HTTP2 }
+const HTTP2 = { protocol: 'http2', options: '{}', idleTimeout: '60s' }
+// Mintmark refuses more than 200 streams on a connection. Envoy begins up to a thousand on a new one before it has read that.
+const GRPC = {
+  ...PUBLIC,
+  name: 'mintmark_grpc',
+  port: 8083,
+  ...HTTP2,
+  options: '{ max_concurrent_streams: 100 }',
+}
 
 const USAGE = { ...PUBLIC, name: 'mintmark_usage' }
 const RATE_LIMITS = { name: 'ratelimit', host: 'ratelimit', port: 8081, connections: UNLIMITED, ...HTTP2 }
