@@ -22,6 +22,7 @@ import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
 import { checkLeavingClients } from './leaving-clients.ts'
+import { checkMalformedRequests } from './malformed-requests.ts'
 import { checkMedia } from './media.ts'
 import { checkSlowMintmark } from './slow-mintmark.ts'
 import { checkSteeringFields } from './steering-fields.ts'
@@ -52,6 +53,8 @@ export interface Expected {
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
   explains?: false
+  /** False: its server answers what it cannot read as HTTP in words of its own. */
+  explainsMalformed?: false
   /** Every bad credential is refused before the body has come, or none. */
   refusesBeforeBody: 'every' | 'none'
   /** How often Mintmark is asked about the requests of one credential: about each, once in five seconds, or never. */
@@ -132,6 +135,7 @@ export function checkContract(name: string, expected: Expected): void {
   checkHonestClients(name, expected, () => environment)
   checkLeavingClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
+  checkMalformedRequests(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
   checkSlowMintmark(name, expected, () => environment)

@@ -98,6 +98,8 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       STRIPPED_PREFIXES,
       UNVERIFIED_BODY_BYTES,
       engineAway: AWAY.engine,
+      forPages:
+        '{ name: Access-Control-Allow-Origin, value: "*" }, { name: Access-Control-Expose-Headers, value: "*" }',
       mintmarkAway: AWAY.mintmark,
     })
   const limited = limitParts(PROVIDER)

@@ -10,7 +10,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
+import { AWAY, LIMIT_REACHED, malformed, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
@@ -66,6 +66,8 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Recor
       ORIGINS,
       claims,
       engineAway: AWAY.engine,
+      longHeaders: malformed('A header is longer than 8 KiB, or all together than 32 KiB.'),
+      malformed: malformed('Malformed request.'),
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
     })
   return {
