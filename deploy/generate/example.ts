@@ -8,5 +8,11 @@ export const AUDIENCE = 'vllm'
  */
 export const STREAM_WINDOW_BYTES = 262_144
 
+/**
+ * How long a gateway waits for Mintmark's answer about a credential. A burst of hundreds of checks on a busy machine has taken two
+ * seconds, and a connection whose first packet is lost takes one more. Then 503.
+ */
+export const CHECK_SECONDS = 5
+
 /** Web pages of these origins may call the gateway (CORS). */
 export const ORIGINS: readonly string[] = ['https://chat.example.com']

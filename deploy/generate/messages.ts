@@ -13,6 +13,10 @@ export const AWAY = {
   mintmark: JSON.stringify(denialBody(denial('unavailable'))),
 }
 
+/** Body of 400 and 431 for what a server cannot read as HTTP. */
+export const malformed = (message: string) =>
+  `{"type":"error","error":{"message":"${message}","type":"invalid_request_error","code":"invalid_request","param":null}}`
+
 const limitReached = (message: string) =>
   `{"type":"error","error":{"message":"${message}","type":"rate_limit_error","code":"rate_limit_exceeded","param":null}}`
 

@@ -7,7 +7,7 @@ import type { GrpcCall } from './grpc-call.ts'
  * less.
  */
 
-/** A gateway waits a second for an answer, so it is no longer interested in a message that takes longer. */
+/** As long as a gateway waits for an answer (CHECK_SECONDS in deploy/generate). */
 const MESSAGE_DEADLINE_MS = 5_000
 /** Of a whole call: a decision may wait for the database, and an answer for a client that does not read. */
 const CALL_DEADLINE_MS = 30_000

@@ -200,11 +200,14 @@ export class Listener {
   }
 }
 
+/** Connections that wait while the event loop does something else, as far as the kernel allows. Node's 511 are fewer than a gateway may open at once. */
+const MOST_UNACCEPTED = 4_096
+
 /** Binds a port. @throws {CannotStart} that names the variable to change when it is in use or may not be used. */
 export async function listen(server: TcpServer, name: string, address: Address): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', error => reject(bindError(name, address, error)))
-    server.listen(address.port, address.host, resolve)
+    server.listen(address.port, address.host, MOST_UNACCEPTED, resolve)
   })
 }
 

@@ -16,6 +16,7 @@ checkContract('deploy/caddy', {
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'each' },
   entitles: false,
+  explainsMalformed: false,
   verifiesTokens: false,
   passesOn: 'user-agent',
   more: checkCaddy,

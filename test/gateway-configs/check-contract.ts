@@ -22,7 +22,9 @@ import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
 import { checkLeavingClients } from './leaving-clients.ts'
+import { checkMalformedRequests } from './malformed-requests.ts'
 import { checkMedia } from './media.ts'
+import { checkSlowMintmark } from './slow-mintmark.ts'
 import { checkSteeringFields } from './steering-fields.ts'
 
 /** The expected behaviour of one gateway's configuration. */
@@ -45,10 +47,14 @@ export interface Expected {
   entitles: boolean | 'by asking'
   /** It sets `cache_salt` in the body from the tenant. Others cannot change bodies, and reject a client's. */
   salts?: true
+  /** False: it does not repeat a check that has lost its connection. */
+  asksAgain?: false
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
   explains?: false
+  /** False: its server answers what it cannot read as HTTP in words of its own. */
+  explainsMalformed?: false
   /** Every bad credential is refused before the body has come, or none. */
   refusesBeforeBody: 'every' | 'none'
   /** How often Mintmark is asked about the requests of one credential: about each, once in five seconds, or never. */
@@ -129,8 +135,10 @@ export function checkContract(name: string, expected: Expected): void {
   checkHonestClients(name, expected, () => environment)
   checkLeavingClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
+  checkMalformedRequests(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
+  checkSlowMintmark(name, expected, () => environment)
   if (!expected.absent) expected.more?.({ environment: () => environment, expectOnlyOurs })
 
   describe.skipIf(expected.absent).each(expected.credentials)(`${name}, with a %s`, kind => {

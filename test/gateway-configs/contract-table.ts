@@ -133,6 +133,12 @@ const ROWS: readonly Row[] = [
     cell: yes,
   },
   {
+    guarantee: 'What is not HTTP is answered in JSON, with a status that no SDK repeats',
+    test: 'answers %s in JSON, with a status that no client repeats',
+    cell: ({ explainsMalformed }) => (explainsMalformed === false ? 'no: its server answers' : 'yes'),
+    otherwise: () => 'answers %s in JSON, with a status that no client repeats',
+  },
+  {
     guarantee: 'Preflights (CORS) of the listed origins are answered, and their pages can read errors too',
     test: 'lets a page of a listed origin read each answer, and of no other',
     cell: yes,
@@ -152,6 +158,18 @@ const ROWS: readonly Row[] = [
     guarantee: 'Mintmark stopped and needed: 503 `unavailable`, with `Retry-After`',
     test: 'says of a token service that is down what it is',
     cell: yes,
+  },
+  {
+    guarantee: 'A check that takes Mintmark up to five seconds is waited for',
+    test: 'waits for the answer to a check that takes seconds',
+    cell: ({ credentials }) => (credentials.includes('key') ? 'yes' : '–'),
+  },
+  {
+    guarantee: 'A check whose connection to Mintmark ends is repeated',
+    test: 'asks again when the connection to Mintmark ends during a check',
+    cell: ({ credentials, asksAgain }) =>
+      asksAgain === false ? 'no: 503 with `Retry-After`' : credentials.includes('key') ? 'yes' : '–',
+    otherwise: () => 'asks again when the connection to Mintmark ends during a check',
   },
   {
     guarantee:

@@ -64,6 +64,8 @@ const CONTRACT_TESTS = [
     'idle-connections.ts',
     'media.ts',
     'leaving-clients.ts',
+    'malformed-requests.ts',
+    'slow-mintmark.ts',
     'steering-fields.ts',
     'over-http2.ts',
   ],

@@ -19,7 +19,13 @@ const ACCESS_LOG = `access_log:
                           one: "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:limits:tenant:requests:requests_per_unit)%"
 `
 
-async function start({ ports }: Behind, more: [string, string][] = []): Promise<Gateway> {
+/** Checks at the same time on a new connection: Mintmark takes 200 on each. */
+const MORE_THAN_STREAMS = 500
+
+async function start(
+  { ports }: Behind,
+  more: [string, string][] = [],
+): Promise<Gateway & { adminUrl: string }> {
   const envoy = await deployedEnvoy(
     { jwks: ports.public, upstream: ports.upstream },
     [
@@ -45,6 +51,24 @@ checkContract('deploy/envoy/envoy-api-keys-grpc.yaml', {
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
   more: ({ environment }) => {
+    it('begins no more checks on a new connection than Mintmark takes', async () => {
+      const { behind, acme } = environment()
+      // However slow the machine is.
+      const gateway = await start(behind, [['  timeout: 5s', '  timeout: 60s']])
+      try {
+        const answers = await Promise.all(
+          Array.from({ length: MORE_THAN_STREAMS }, (_, i) =>
+            send(gateway.url, { token: acme.secret, localAddress: `127.0.2.${1 + (i % 50)}` }),
+          ),
+        )
+        expect(answers.filter(({ status }) => status !== 200)).toEqual([])
+        const stats = await (await fetch(`${gateway.adminUrl}/stats?usedonly&filter=mintmark_grpc`)).text()
+        expect(stats).not.toMatch(/http2\.rx_reset|upstream_rq_retry/)
+      } finally {
+        await gateway.stop()
+      }
+    })
+
     const requests = { requests_per_unit: 600, unit: 'MINUTE' }
     const tokens_daily = { requests_per_unit: 4_294_967_295, unit: 'DAY' }
     const own = { requests_per_unit: 60, unit: 'MINUTE' }

@@ -21,6 +21,7 @@ checkContract('deploy/envoy-gateway', {
   salts: true,
   verifiesTokens: true,
   explains: false,
+  explainsMalformed: false,
   passedOn: ENVOYS_OWN,
 })
 

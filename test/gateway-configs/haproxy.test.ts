@@ -17,6 +17,7 @@ checkContract('deploy/haproxy', {
   credentials: ['token'],
   guide: 'docs/guides/haproxy.md',
   refusesBeforeBody: 'every',
+  explainsMalformed: false,
   checks: { token: 'none' },
   entitles: true,
   verifiesTokens: true,

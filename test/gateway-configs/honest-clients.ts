@@ -7,7 +7,7 @@ import { freePort } from '../support/free-port.ts'
 import { BUSY, timed, until } from '../support/until.ts'
 import type { Expected } from './check-contract.ts'
 import type { CheckEnvironment, Gateway } from './check-environment.ts'
-import { type Sent, send } from './client.ts'
+import { type Answer, chat, type Sent, send } from './client.ts'
 import { ask, startSlowEngine } from './slow-engine.ts'
 
 /** Every spelling that RFC 9110 §11.1 and RFC 6750 §2.1 allow is one of these kinds. */
@@ -43,7 +43,7 @@ export function checkHonestClients(
     kind === 'key' ? environment().acme.secret : environment().acme.token
   const show = (sent: Sent) => send(environment().gateway.url, sent)
   const authorization = (value: string): Sent => ({ headers: [['Authorization', value]] })
-  const list = (sent: Sent): Sent => ({ ...sent, method: 'GET', path: '/v1/models' })
+  const list = (sent: Sent): Sent => ({ path: '/v1/models', ...sent, method: 'GET' })
 
   async function using<T>(
     ports: Partial<CheckEnvironment['behind']['ports']>,
@@ -142,6 +142,9 @@ export function checkHonestClients(
         [list({ token: acme(kind) }), [200]],
         [{}, [401, 403]],
         [{ token: acme(kind), body: '{}' }, [200, 400]],
+        [{ token: acme(kind), body: chat('globex-sql') }, [200, 403]],
+        [{ token: acme(kind), body: 'hello', contentType: 'text/plain' }, [200, 415]],
+        [list({ token: acme(kind), path: '/v1/models/unknown' }), [404]],
       ]
       for (const [sent, statuses] of answers) {
         const { status, headers } = await show(from(origin, sent))
@@ -154,11 +157,18 @@ export function checkHonestClients(
       for (const { headers } of environment().upstream.requests) expect(headers.origin).toBeUndefined()
     })
 
+    /** By those of a listed origin, or by every page, with Retry-After. */
+    const expectReadableByPages = (headers: Answer['headers']) => {
+      expect([origin, '*']).toContain(headers['access-control-allow-origin'])
+      expect(headers['access-control-expose-headers']).toBe('*')
+    }
+
     it('says of an engine that is down what it is', async () => {
       const { status, headers, text } = await using({ upstream: await freePort() }, ({ url }) =>
-        send(url, { token: acme(kind) }),
+        send(url, { token: acme(kind), headers: [['Origin', origin]] }),
       )
       expect([502, 503, 504]).toContain(status)
+      expectReadableByPages(headers)
       expect(headers['retry-after']).toBe('1')
       expect(JSON.parse(text).error).toMatchObject({ type: 'server_error', code: 'engine_unavailable' })
     })
@@ -166,12 +176,13 @@ export function checkHonestClients(
     it('says of a token service that is down what it is', async () => {
       const answers = await using(await mintmarkAway(), async ({ url }) =>
         Promise.all([
-          send(url, list({ token: acme('key') })),
-          ...(kind === 'key' ? [send(url, { token: acme(kind) })] : []),
+          send(url, list({ token: acme('key'), headers: [['Origin', origin]] })),
+          ...(kind === 'key' ? [send(url, { token: acme(kind), headers: [['Origin', origin]] })] : []),
         ]),
       )
       for (const { status, headers, text } of answers) {
         expect(status).toBe(503)
+        expectReadableByPages(headers)
         expect(headers['retry-after']).toBe('1')
         expect(JSON.parse(text).error).toMatchObject({ type: 'server_error', code: 'unavailable' })
       }

@@ -1,4 +1,6 @@
+import { expect, it } from 'vitest'
 import { runsChart, startChartGateway } from '../cluster/chart-gateway.ts'
+import { rawHttp } from '../support/raw-http.ts'
 import { checkContract } from './check-contract.ts'
 import type { Behind, Gateway } from './check-environment.ts'
 import { ENVOYS_OWN, noEnvoy, startEnvoy, substitute } from './envoy.ts'
@@ -33,8 +35,31 @@ checkContract('deploy/istio/api-keys', {
   guide: 'docs/guides/istio.md',
   refusesBeforeBody: 'every',
   checks: { key: 'each', token: 'none' },
+  asksAgain: false,
   entitles: true,
   salts: true,
   verifiesTokens: true,
   passedOn: ENVOYS_OWN,
+  more: ({ environment }) => {
+    it.skipIf(runsChart)(
+      'answers 100 Continue where istiod has ENABLE_100_CONTINUE_HEADERS=false',
+      async () => {
+        const { behind, acme } = environment()
+        const ask = (url: string) =>
+          rawHttp(
+            url,
+            `POST /v1/chat/completions HTTP/1.1\r\nHost: inference.example.com\r\nAuthorization: Bearer ${acme.secret}\r\n` +
+              'Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n',
+          )
+        const gateway = await startIstio(behind, [
+          ['"proxy_100_continue": true', '"proxy_100_continue": false'],
+        ])
+        try {
+          expect((await ask(gateway.url)).text).toMatch(/^HTTP\/1\.1 100 Continue\r\n/)
+        } finally {
+          await gateway.stop()
+        }
+      },
+    )
+  },
 })

@@ -7,7 +7,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { limits } from '../envoy-parts/limits.ts'
-import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
 import { modelNotFound } from '../messages.ts'
 import { PAGE_HEADERS } from '../page-headers.ts'
 import { render } from '../template.ts'
@@ -54,7 +54,7 @@ export function agentgatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
   )
   const file = (limited: Limited) =>
     render('agentgateway/agentgateway.yaml.template', {
-      ...{ about: limited.about, AUDIENCE, ISSUER, LONGEST_BODY_BYTES },
+      ...{ about: limited.about, AUDIENCE, CHECK_SECONDS, ISSUER, LONGEST_BODY_BYTES },
       allowedOrigins: ORIGINS.map(origin => `"${origin}"`).join(', '),
       pageHeaders: PAGE_HEADERS.join(', '),
       stripped: [...STRIPPED_NAMES, ...REMOVED_HEADERS].join(', '),

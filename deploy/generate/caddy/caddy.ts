@@ -5,7 +5,7 @@ import {
   STRIPPED_NAMES,
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
-import { ORIGINS } from '../example.ts'
+import { CHECK_SECONDS, ORIGINS } from '../example.ts'
 import { AWAY } from '../messages.ts'
 import { render } from '../template.ts'
 
@@ -17,6 +17,7 @@ const alternatives = (routes: readonly { path: string }[]) => routes.map(({ path
 export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<string, string> {
   return {
     'deploy/caddy/Caddyfile': render('caddy/Caddyfile.template', {
+      CHECK_SECONDS,
       LONGEST_BODY_BYTES,
       ORIGINS,
       REMOVED_HEADERS,

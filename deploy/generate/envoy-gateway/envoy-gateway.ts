@@ -14,7 +14,7 @@ import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
 import { IS_REFUSED, loggedFields } from '../envoy-parts/refusal-log.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'
-import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
 import { AWAY, modelNotFound } from '../messages.ts'
 import { PAGE_HEADERS } from '../page-headers.ts'
 import { render } from '../template.ts'
@@ -98,6 +98,8 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       STRIPPED_PREFIXES,
       UNVERIFIED_BODY_BYTES,
       engineAway: AWAY.engine,
+      forPages:
+        '{ name: Access-Control-Allow-Origin, value: "*" }, { name: Access-Control-Expose-Headers, value: "*" }',
       mintmarkAway: AWAY.mintmark,
     })
   const limited = limitParts(PROVIDER)
@@ -130,6 +132,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
     'deploy/envoy-gateway/security-policy.yaml': render('envoy-gateway/security-policy.yaml.template', {
       ISSUER,
       AUDIENCE,
+      CHECK_SECONDS,
       CLAIM_HEADERS,
       MODEL_HEADER,
       REQUIRED_SCOPE,

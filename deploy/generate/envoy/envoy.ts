@@ -20,7 +20,7 @@ import {
   type UsageTransport,
   usageLog,
 } from '../envoy-parts/usage-report.ts'
-import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 import { revocationParts, type WithoutList } from './revocations.ts'
@@ -37,7 +37,7 @@ export function envoyFiles(
   const envoyYaml = (openRoutes: OpenRoutes, variant: Variant) =>
     configuration(openRoutes, variant, withoutList, usage)
   const overGrpc = (perList: readonly string[] = []): Values => ({
-    ...forKeys(routes, 'envoy/ext-authz-grpc.yaml', perList),
+    ...forKeys(routes, 'envoy/ext-authz-grpc.yaml.template', perList),
     checkAddresses: [
       '#   mintmark, 8083                   its gRPC listener, which checks API keys',
       '#   mintmark, 8082                   its gateway listener, which lists the models',
@@ -46,7 +46,7 @@ export function envoyFiles(
   return {
     'deploy/envoy/envoy.yaml': envoyYaml(routes, forTokens(routes)),
     'deploy/envoy/envoy-api-keys.yaml': envoyYaml(routes, {
-      ...forKeys(routes, 'envoy/ext-authz-http.yaml'),
+      ...forKeys(routes, 'envoy/ext-authz-http.yaml.template'),
       ...refusalLog('http'),
       checkAddresses: ['#   mintmark:8082, mintmark, 8082    its gateway listener, which checks API keys'],
       clusters: [ENGINE, PUBLIC, GATEWAY].map(cluster),
@@ -147,12 +147,19 @@ const secondHeaders = REMOVED_HEADERS.join('", "')
 
 const UNLIMITED = 4_294_967_295
 // Each idle connection is closed before the other side closes it.
-const HTTP = { protocol: 'http', idleTimeout: '4s' }
+const HTTP = { protocol: 'http', options: '{}', idleTimeout: '4s' }
 const ENGINE = { name: 'vllm', host: 'vllm', port: 8000, connections: UNLIMITED, ...HTTP }
 const PUBLIC = { name: 'mintmark', host: 'mintmark', port: 8080, connections: 1_000, ...HTTP }
 const GATEWAY = { ...PUBLIC, name: 'mintmark_gateway', port: 8082 }
-const HTTP2 = { protocol: 'http2', idleTimeout: '60s' }
-const GRPC = { ...PUBLIC, name: 'mintmark_grpc', port: 8083, ...HTTP2 }
+const HTTP2 = { protocol: 'http2', options: '{}', idleTimeout: '60s' }
+// Mintmark refuses more than 200 streams on a connection. Envoy begins up to a thousand on a new one before it has read that.
+const GRPC = {
+  ...PUBLIC,
+  name: 'mintmark_grpc',
+  port: 8083,
+  ...HTTP2,
+  options: '{ max_concurrent_streams: 100 }',
+}
 
 const USAGE = { ...PUBLIC, name: 'mintmark_usage' }
 const RATE_LIMITS = { name: 'ratelimit', host: 'ratelimit', port: 8081, connections: UNLIMITED, ...HTTP2 }
@@ -226,7 +233,7 @@ const forKeys = (
     render('envoy/ext-authz.yaml.template', {
       LONGEST_TOKEN_BYTES,
       keyHeaders: REMOVED_HEADERS.map(name => `{ exact: ${name} }`).join(', '),
-      service: render(service, {}),
+      service: render(service, { CHECK_SECONDS }),
       ...CREDENTIAL_MESSAGES,
     }),
     '',

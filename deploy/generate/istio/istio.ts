@@ -15,7 +15,7 @@ import { WITHOUT_FORMS } from '../envoy-parts/forms.ts'
 import { limitFilters, usageFilter } from '../envoy-parts/limits.ts'
 import { refusalLog } from '../envoy-parts/refusal-log.ts'
 import { overGrpc, usageLog } from '../envoy-parts/usage-report.ts'
-import { AUDIENCE, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS, STREAM_WINDOW_BYTES } from '../example.ts'
 import { CREDENTIAL_MESSAGES, modelNotFound } from '../messages.ts'
 import { render } from '../template.ts'
 
@@ -142,6 +142,7 @@ const staticFiles = (
 
 const apiKeyFiles = ({ LIST_ROUTES }: OpenRoutes): Record<string, string> => ({
   'deploy/istio/api-keys/istiod-values.yaml': render('istio/api-keys/istiod-values.yaml.template', {
+    CHECK_SECONDS,
     keyHeaders: REMOVED_HEADERS.join(', '),
   }),
   'deploy/istio/api-keys/authorization-policy.yaml': render(

@@ -9,8 +9,8 @@ import {
   REQUIRED_SCOPE,
 } from '../../../src/gateway/headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
-import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
+import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
+import { AWAY, LIMIT_REACHED, malformed, modelNotFound } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 
 /** As Mintmark says it, for a string in single quotes. */
@@ -59,12 +59,15 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Recor
     render('nginx/nginx.conf.template', {
       ...limits,
       ...(reports ? WITH_USAGE : WITHOUT_USAGE),
+      CHECK_SECONDS,
       CLAIM_HEADERS,
       LONGEST_BODY_BYTES,
       MODEL_HEADER,
       ORIGINS,
       claims,
       engineAway: AWAY.engine,
+      longHeaders: malformed('A header is longer than 8 KiB, or all together than 32 KiB.'),
+      malformed: malformed('Malformed request.'),
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
     })
   return {

@@ -6,7 +6,7 @@ meshConfig:
         service: {{ include "mintmark.fullname" $ }}-gateway.{{ $.Release.Namespace }}.svc.cluster.local
         port: 8082
         pathPrefix: /check
-        timeout: 1s # Istio's default is ten minutes.
+        timeout: 5s # Istio's default is ten minutes.
         failOpen: false
         statusOnError: "503"
         # Authorization is always sent.
