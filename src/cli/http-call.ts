@@ -10,6 +10,20 @@ export interface Answer {
   text: string
 }
 
+/** No answer came. */
+export class ConnectionFault extends CliError {
+  /** Whether the request can have been carried out. */
+  readonly mayHaveRun: boolean
+  /** Whether it may be over in a moment; not so for a wrong name or certificate. */
+  readonly mayPass: boolean
+
+  constructor(message: string, fault: { mayHaveRun: boolean; mayPass: boolean; isChange: boolean }) {
+    super(EXIT.unavailable, message, fault.mayHaveRun && fault.isChange ? [UNKNOWN_OUTCOME] : [])
+    this.mayHaveRun = fault.mayHaveRun
+    this.mayPass = fault.mayPass
+  }
+}
+
 /**
  * One HTTP request with a timeout of ten seconds. Redirects are not followed: they would send the credential elsewhere.
  * @throws {CliError} that names the URL and the cure. `variable` is where the URL was set. `send`: connect-to.ts
@@ -70,14 +84,17 @@ const NEVER_SENT = new Set([
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ])
+const MAY_PASS =
+  /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_SOCKET|UND_ERR_CONNECT_TIMEOUT|TimeoutError)$/
 
-function networkFault(origin: string, method: string, variable: string, error: Error): CliError {
+function networkFault(origin: string, method: string, variable: string, error: Error): ConnectionFault {
   const code = codeOf(error)
-  const unknownOutcome =
-    method === 'GET' || NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
-      ? []
-      : [UNKNOWN_OUTCOME]
-  return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
+  const neverSent = NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
+  return new ConnectionFault(explained(origin, variable, code), {
+    mayHaveRun: !neverSent,
+    mayPass: MAY_PASS.test(code),
+    isChange: method !== 'GET',
+  })
 }
 
 /** The system's error code, if any. A time-out has a number for historical reasons, and fetch forbids some ports. */

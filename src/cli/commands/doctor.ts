@@ -157,7 +157,7 @@ async function examineService(
       ],
     }
   const settings = readAdminSettings(environment)
-  const admin = new AdminClient(settings, {}, send)
+  const admin = new AdminClient(settings, {}, { send })
   try {
     const { issuer } = await admin.get<{ issuer: string }>('/installation')
     const findings = await serviceFindings(admin, systemClock.wallMs())
