@@ -156,7 +156,7 @@ export class AdminClient {
     method: string,
     path: string,
     body?: object,
-  ): Promise<{ answer: Answer; /** An earlier try may have been carried out. */ isUnsure: boolean }> {
+  ): Promise<{ answer: Answer /** An earlier try may have been carried out. */; isUnsure: boolean }> {
     const { url, token, urlFrom } = this.#settings
     const { send, patience } = this.#connection
     const headers: Record<string, string> = {

@@ -15,6 +15,7 @@ interface Options extends SecretOptions {
   dryRun?: true
   quiet?: true
   rotate?: string[]
+  renameSet?: string
 }
 
 /** `mintmark apply`, `diff` and `export`: tenants, keys and the rest as files. docs/guides/apply.md */
@@ -111,6 +112,7 @@ const withFiles = (command: Command): Command =>
     )
     .option('--prune', 'delete what the set created and the files do not have any more')
     .option('--adopt', 'take over objects of no set that the files name')
+    .option('--rename-set <name>', 'the set had this name before: its objects stay in it')
     .option('--write-secret', 'create and rotate secrets, and write them where "write_secret" says')
     .option('--rotate <key>', 'rotate the secret of this key now, like acme/ci (repeatable)', collect)
     .option('--secret-folder <path>', 'folder of the files of "write_secret"')
@@ -142,6 +144,7 @@ async function planOf(
     rotate,
     destinations: places,
     nowMs: systemClock.wallMs(),
+    renamedFrom: options.renameSet,
   })
   const adopted = options.adopt ? [] : adoptions(plan)
   if (adopted.length > 0)

@@ -5,11 +5,11 @@ import type { Plan } from './plan.ts'
 import { titleOf } from './plan-text.ts'
 import type { Run, Step } from './step.ts'
 
-/** Lost responses that a run continues after: more of them are the network's fault. */
+/** Lost responses that a run continues after: more of them are a fault of the network. */
 const MOST_PLANS = 10
 
 /**
- * Carries out a plan. Where the response to a change was lost, and what became of it is not known, the rest is planned `again`.
+ * Carries out a plan. Where the response to a change was lost, and its result is unknown, the rest is planned `again`.
  * @throws {CliError}
  */
 export async function performWhole(

@@ -60,7 +60,7 @@ interface Failure {
 }
 
 /**
- * A change was sent again because its answer was lost, and the answer to that does not tell what the first one did: it names a
+ * A change was sent again because its answer was lost, and the answer to that does not show what the first one did: it names a
  * version that the first one may have changed, or lacks the secret that only the first answer had.
  */
 export class OutcomeUnknown extends CliError {

@@ -51,8 +51,7 @@ export async function carryOut(
         noteRefused(notes, clients, row.client_id, `${pointer.slice(1)} ${message}`)
     }
     const accepted = clients.filter(({ client_id }) => !refused.has(client_id))
-    if (!dryRun && accepted.length > 0)
-      await admin.post('/imported-clients', { clients: accepted })
+    if (!dryRun && accepted.length > 0) await admin.post('/imported-clients', { clients: accepted })
   }
   const ids = plan.tenants.flatMap(({ id }) => (refusedTenants.has(id) ? [] : id))
   return { dry_run: dryRun, tenants: { created: ids.length, ids }, keys, notes: notes.all }

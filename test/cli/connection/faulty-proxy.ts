@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 /** What a proxy does with one request. */
 export type Treatment =
   | 'forward'
-  /** It answers with this status itself, as a proxy does whose upstream is away. */
+  /** It answers with this status itself, as a proxy does whose upstream is down. */
   | { before: number; retryAfter?: string }
   /** The service carries it out, and the client gets this status instead of the answer. */
   | { after: number; retryAfter?: string }
@@ -31,7 +31,14 @@ export interface FaultyProxy {
   close(): void
 }
 
-const HOP_BY_HOP = new Set(['connection', 'transfer-encoding', 'content-length', 'keep-alive', 'host', 'date'])
+const HOP_BY_HOP = new Set([
+  'connection',
+  'transfer-encoding',
+  'content-length',
+  'keep-alive',
+  'host',
+  'date',
+])
 
 export async function startFaultyProxy(target: () => string): Promise<FaultyProxy> {
   const server: Server = createServer((req, res) => void relay(req, res))
@@ -52,7 +59,12 @@ export async function startFaultyProxy(target: () => string): Promise<FaultyProx
     const { method = 'GET', url = '/' } = req
     const isChange = method !== 'GET' && !url.includes('dry_run')
     if (isChange) self.changes++
-    const how = self.each({ request: ++self.requests, change: isChange ? self.changes : 0, method, path: url })
+    const how = self.each({
+      request: ++self.requests,
+      change: isChange ? self.changes : 0,
+      method,
+      path: url,
+    })
     if (how === 'cut before') return void res.destroy()
     if (typeof how === 'object' && 'before' in how) return refuse(res, how.before, how.retryAfter)
     const headers = Object.fromEntries(

@@ -8,7 +8,7 @@ import { applying } from '../apply/applying.ts'
 import { MAIN, mintmark } from '../mintmark.ts'
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts'
 
-/** Commands of many requests, while Postgres goes away and comes back, and through a proxy that fails now and then. */
+/** Commands of many requests, while Postgres is down for a moment, and through a proxy that fails now and then. */
 
 let database: TestDatabase
 let postgres: TcpProxy & { url: string }
@@ -41,11 +41,9 @@ function textOf(set: string): string {
   const tenant = (number: number) => `resource: tenant\nid: ${set}-${number}\nname: ${set}`
   const key = (number: number) => `resource: key\ntenant: ${set}-${number % 99}\nname: key-${number}`
   const numbers = Array.from({ length: 100 }, (_, number) => number)
-  return [
-    `resource: set\nname: ${set}`,
-    ...numbers.slice(0, 99).map(tenant),
-    ...numbers.map(key),
-  ].join('\n---\n')
+  return [`resource: set\nname: ${set}`, ...numbers.slice(0, 99).map(tenant), ...numbers.map(key)].join(
+    '\n---\n',
+  )
 }
 
 const keysOf = async (set: string) => {
@@ -70,7 +68,9 @@ describe('an apply of 200 documents', () => {
     const ended = await run(['apply', '-f', file, '--yes'])
     expect(ended.code, ended.stderr).toBe(0)
     expect(refused.length).toBeGreaterThan(2)
-    expect(ended.stderr.match(/Trying again for up to 60 seconds; Ctrl-C ends the command\./g)).toHaveLength(1)
+    expect(ended.stderr.match(/Trying again for up to 60 seconds; Ctrl-C ends the command\./g)).toHaveLength(
+      1,
+    )
     expect(ended.stderr).toContain('The service answers 503: ')
     expect(await keysOf('outage')).toHaveLength(100)
     expect((await run(['diff', '-f', file])).code).toBe(0)
