@@ -1,7 +1,8 @@
 import { systemRandom } from '../system/random.ts'
+import { UNKNOWN_OUTCOME } from './connection/network-fault.ts'
 import { OutcomeUnknown, type Patience, patientCall } from './connection/patience.ts'
 import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
-import { type Answer, httpCall, notMintmark, UNKNOWN_OUTCOME } from './http-call.ts'
+import { type Answer, httpCall, notMintmark } from './http-call.ts'
 import type { AdminSettings } from './settings.ts'
 
 /** One field that the service rejected (RFC 6901 pointer), as admin/problem.ts writes it. */

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
 import { AdminClient, ApiError, type ChangeHeaders } from './admin-client.ts'
 import { confirm, type Deed } from './confirmation.ts'
+import { fetchThrough } from './connection/fetch-through.ts'
 import { Patience } from './connection/patience.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { faultLine, parseWholeNumber } from './field-options.ts'
@@ -113,6 +114,7 @@ export function action<Arguments extends (string | undefined)[]>(
       confirm: deed => confirm(command, environment, deed),
       get admin() {
         admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command), {
+          send: fetchThrough(environment),
           patience: new Patience(retrySeconds(environment), printNotice),
         })
         return admin

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { systemClock } from '../../system/clock.ts'
 import { AdminClient } from '../admin-client.ts'
 import { fetchVia, parseConnectTo } from '../connect-to.ts'
+import { fetchThrough } from '../connection/fetch-through.ts'
 import { type Finding, fault, note } from '../doctor/finding.ts'
 import {
   type Contract,
@@ -89,7 +90,7 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
 }
 
 async function examine(options: Options, environment: NodeJS.ProcessEnv): Promise<Finding[]> {
-  const send = fetchVia((options.connectTo ?? []).map(parseConnectTo))
+  const send = fetchVia((options.connectTo ?? []).map(parseConnectTo), fetchThrough(environment))
   const findings: Finding[] = []
   const service = await examineService(environment, send)
   const issuer = options.issuer ?? service.issuer ?? environment.MINTMARK_ISSUER

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../system/clock.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
-import { type Answer, ConnectionFault } from '../http-call.ts'
+import type { Answer } from '../http-call.ts'
+import { ConnectionFault } from './network-fault.ts'
 
 /** A service that never answered is waited for as long as a restart takes: its address is more likely wrong. */
 const FIRST_ANSWER_MS = 10_000
