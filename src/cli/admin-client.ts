@@ -1,5 +1,8 @@
+import { systemRandom } from '../system/random.ts'
+import { UNKNOWN_OUTCOME } from './connection/network-fault.ts'
+import { OutcomeUnknown, type Patience, patientCall } from './connection/patience.ts'
 import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
-import { type Answer, httpCall, notMintmark, UNKNOWN_OUTCOME } from './http-call.ts'
+import { type Answer, httpCall, notMintmark } from './http-call.ts'
 import type { AdminSettings } from './settings.ts'
 
 /** One field that the service rejected (RFC 6901 pointer), as admin/problem.ts writes it. */
@@ -37,6 +40,12 @@ const LARGEST_PAGE = 100
 /** Headers of the calls that change something. */
 export type ChangeHeaders = Readonly<Record<string, string>>
 
+/** `send`: connect-to.ts. Without `patience` each request is sent once. */
+interface Connection {
+  send?: typeof fetch
+  patience?: Patience
+}
+
 /**
  * A client of the admin API. Every call throws {CliError}: an ApiError when the service responded, otherwise the
  * connection failure.
@@ -44,22 +53,22 @@ export type ChangeHeaders = Readonly<Record<string, string>>
 export class AdminClient {
   readonly #settings: AdminSettings
   readonly #changeHeaders: ChangeHeaders
-  readonly #fetch: typeof fetch
+  readonly #connection: Connection
 
-  constructor(settings: AdminSettings, changeHeaders: ChangeHeaders = {}, send: typeof fetch = fetch) {
+  constructor(settings: AdminSettings, changeHeaders: ChangeHeaders = {}, connection: Connection = {}) {
     this.#settings = settings
     this.#changeHeaders = changeHeaders
-    this.#fetch = send
+    this.#connection = connection
   }
 
   /** A client for the repetitions of a change, which are not about the version that the first one named. */
   get unconditional(): AdminClient {
-    return new AdminClient(this.#settings)
+    return this.with({})
   }
 
   /** A client whose changes have these headers. */
   with(changeHeaders: ChangeHeaders): AdminClient {
-    return new AdminClient(this.#settings, changeHeaders)
+    return new AdminClient(this.#settings, changeHeaders, this.#connection)
   }
 
   get<T>(path: string): Promise<T> {
@@ -68,15 +77,12 @@ export class AdminClient {
 
   /** The version of the object at a path. */
   async etag(path: string): Promise<string> {
-    const answer = await this.#send('GET', path)
-    const etag = answer.headers.get('etag')
-    if (answer.status !== 200 || etag === null) throw this.#refusal(answer, 'GET', path)
-    return etag
+    return (await this.versioned(path)).etag
   }
 
   /** The object at a path, with its version. */
   async versioned<T>(path: string): Promise<{ object: T; etag: string }> {
-    const answer = await this.#send('GET', path)
+    const { answer } = await this.#send('GET', path)
     const etag = answer.headers.get('etag')
     if (answer.status !== 200 || etag === null) throw this.#refusal(answer, 'GET', path)
     return { object: answer.body as T, etag }
@@ -124,7 +130,7 @@ export class AdminClient {
   async *lines(path: string): AsyncGenerator<string> {
     let place: string | undefined = path
     while (place !== undefined) {
-      const answer: Answer = await this.#send('GET', place)
+      const { answer }: { answer: Answer } = await this.#send('GET', place)
       if (answer.status !== 200) throw this.#refusal(answer, 'GET', place)
       yield answer.text
       const [, query] = /^<(\?[^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '') ?? []
@@ -133,23 +139,37 @@ export class AdminClient {
   }
 
   async #call<T>(method: string, path: string, body?: object): Promise<T> {
-    const answer = await this.#send(method, path, body)
+    const { answer, isUnsure } = await this.#send(method, path, body)
     if (answer.status === 204 && method !== 'GET') return undefined as T
+    if (isUnsure) {
+      // The first of them deleted it.
+      if (answer.status === 404 && method === 'DELETE' && !path.includes('dry_run=')) return undefined as T
+      if (answer.status === 412) throw new OutcomeUnknown(`${method} ${path}`)
+      const secret = lostSecretOf(answer.body)
+      if (secret) throw new OutcomeUnknown(`${method} ${path}`, secret)
+    }
     if (answer.status < 300 && typeof answer.body === 'object' && answer.body !== null)
       return answer.body as T
     throw this.#refusal(answer, method, path)
   }
 
-  #send(method: string, path: string, body?: object): Promise<Answer> {
+  #send(
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<{ answer: Answer /** An earlier try may have been carried out. */; isUnsure: boolean }> {
     const { url, token, urlFrom } = this.#settings
-    const headers = {
+    const { send, patience } = this.#connection
+    const headers: Record<string, string> = {
       authorization: `Bearer ${token}`,
       accept: 'application/json',
       ...(body && { 'content-type': 'application/json' }),
+      // So that it can be sent again without being carried out twice.
+      ...(method === 'POST' && patience && { 'idempotency-key': systemRandom.bytes(16).toString('hex') }),
       ...(method !== 'GET' && this.#changeHeaders),
     }
     const init = { method, headers, ...(body && { body: JSON.stringify(body) }) }
-    return httpCall(`${url}/admin/v1${path}`, init, urlFrom, this.#fetch)
+    return patientCall(patience, init, () => httpCall(`${url}/admin/v1${path}`, init, urlFrom, send))
   }
 
   #refusal(answer: Answer, method: string, path: string): CliError {
@@ -163,6 +183,12 @@ export class AdminClient {
     const advice = isUnknown ? [UNKNOWN_OUTCOME] : []
     return new CliError(EXIT.unavailable, `${url} answers ${status}: it is not ready. Retry.`, advice)
   }
+}
+
+/** What the service says of a secret that only the first answer had: where to get another. */
+function lostSecretOf(body: unknown): string | undefined {
+  const { secret_available: isAvailable, secret_advice: advice } = (body ?? {}) as Record<string, unknown>
+  return isAvailable === false ? String(advice) : undefined
 }
 
 /** A path of the API with percent-encoded segments. @throws {CliError} for a segment that would change the path. */

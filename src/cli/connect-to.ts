@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns'
-import { request as httpRequest } from 'node:http'
-import { type RequestOptions as HttpsOptions, request as httpsRequest } from 'node:https'
+import type { RequestOptions as HttpsOptions } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
+import { fetchWith } from './connection/fetch-with.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 
 /** One `--connect-to`: requests to a host and port are sent to an address and port. Empty: any host or port. */
@@ -30,10 +30,10 @@ const bare = (host: string) => host.replace(/^\[|\]$/g, '')
 
 /**
  * `fetch`, connecting elsewhere where a redirection says so: the name in the Host header and in TLS stays, so a certificate
- * is checked as if DNS were set up. Redirects of HTTP are not followed. As much of `fetch` as http-call.ts uses.
+ * is checked as if DNS were set up. Redirects of HTTP are not followed. What is not redirected is sent by `otherwise`.
  */
-export function fetchVia(redirections: readonly Redirection[]): typeof fetch {
-  if (redirections.length === 0) return fetch
+export function fetchVia(redirections: readonly Redirection[], otherwise: typeof fetch): typeof fetch {
+  if (redirections.length === 0) return otherwise
   return (input, init = {}) => {
     const url = new URL(String(input))
     const host = bare(url.hostname)
@@ -41,9 +41,9 @@ export function fetchVia(redirections: readonly Redirection[]): typeof fetch {
     const to = redirections.find(
       each => (each.host === '' || each.host === host) && (each.port === '' || each.port === port),
     )
-    if (!to) return fetch(input, init)
+    if (!to) return otherwise(input, init)
     const options = connectedTo(url, { host: to.address || host, port: to.toPort || port })
-    return send(url, options, init)
+    return fetchWith(url, options, init)
   }
 }
 
@@ -60,28 +60,4 @@ function connectedTo(url: URL, { host, port }: { host: string; port: string }): 
     ...(!isAddress && { servername: url.hostname }),
     checkServerIdentity: (_name, certificate) => checkServerIdentity(bare(url.hostname), certificate),
   }
-}
-
-function send(url: URL, options: HttpsOptions, init: RequestInit): Promise<Response> {
-  const request = url.protocol === 'https:' ? httpsRequest : httpRequest
-  const { promise, resolve, reject } = Promise.withResolvers<Response>()
-  const headers = { ...Object.fromEntries(new Headers(init.headers)), host: url.host }
-  const { method = 'GET', signal, body } = init
-  const call = request({ ...options, method, headers, ...(signal && { signal }) }, response => {
-    const chunks: Buffer[] = []
-    response.on('data', chunk => void chunks.push(chunk))
-    response.once('error', reject)
-    response.once('end', () => {
-      const received = new Headers()
-      for (const [name, value] of Object.entries(response.headers))
-        for (const one of [value ?? []].flat()) received.append(name, one)
-      const { statusCode: status = 0 } = response
-      const content = status === 204 || status === 304 ? null : Buffer.concat(chunks)
-      resolve(new Response(content, { status, headers: received }))
-    })
-  })
-  // As fetch reports it: the signal's reason, or the system's error as the cause.
-  call.once('error', error => reject(signal?.aborted ? signal.reason : error))
-  call.end(typeof body === 'string' ? body : undefined)
-  return promise
 }

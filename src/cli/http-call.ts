@@ -1,6 +1,5 @@
+import { networkFault, proxyAsks, TIMEOUT_SECONDS } from './connection/network-fault.ts'
 import { CliError, EXIT } from './exit-codes.ts'
-
-const TIMEOUT_MS = 10_000
 
 export interface Answer {
   status: number
@@ -25,14 +24,15 @@ export async function httpCall(
     const response = await send(url, {
       ...init,
       redirect: 'manual',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(TIMEOUT_SECONDS * 1000),
     })
     const text = await response.text()
     const answer = { status: response.status, headers: response.headers, body: parsed(response, text), text }
+    if (answer.status === 407) throw proxyAsks(origin)
     if (answer.status < 300 || answer.status >= 400) return answer
     throw new CliError(
       EXIT.fault,
-      `${origin} answers with a redirect, which is not followed. Check ${variable}.`,
+      `${origin} answers with a redirect${destination(url, answer.headers)}, which is not followed. Check ${variable}.`,
     )
   } catch (error) {
     if (error instanceof CliError) throw error
@@ -50,8 +50,13 @@ export function notMintmark(url: string, variable: string, listener: string, ans
   )
 }
 
-/** In addition to an error after which a change may have been made. */
-export const UNKNOWN_OUTCOME = 'It is unknown whether the change was made: check before you retry.'
+/** Where a redirect leads, without the query, which may have a token. */
+function destination(from: string, headers: Headers): string {
+  const to = URL.parse(headers.get('location') ?? '', from)
+  if (!to) return ''
+  const isOther = to.origin !== new URL(from).origin
+  return ` to ${to.origin}${to.pathname}${isOther ? ", which may be a proxy's login page" : ''}`
+}
 
 function parsed(response: Response, text: string): unknown {
   if (!/json/.test(response.headers.get('content-type') ?? '')) return undefined
@@ -61,47 +66,3 @@ function parsed(response: Response, text: string): unknown {
     return undefined
   }
 }
-
-const NEVER_SENT = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
-
-function networkFault(origin: string, method: string, variable: string, error: Error): CliError {
-  const code = codeOf(error)
-  const unknownOutcome =
-    method === 'GET' || NEVER_SENT.has(code) || isCertificate(code) || isHandshake(code)
-      ? []
-      : [UNKNOWN_OUTCOME]
-  return new CliError(EXIT.unavailable, explained(origin, variable, code), unknownOutcome)
-}
-
-/** The system's error code, if any. A time-out has a number for historical reasons, and fetch forbids some ports. */
-function codeOf(error: Error): string {
-  if (error.name === 'TimeoutError') return error.name
-  const cause = (error.cause ?? error) as NodeJS.ErrnoException
-  return cause.code ?? cause.message
-}
-
-function explained(origin: string, variable: string, code: string): string {
-  if (code === 'TimeoutError')
-    return `${origin} did not answer within ${TIMEOUT_MS / 1000} seconds. Retry, or check ${variable}.`
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return `the host of ${origin} has no address (${code}). Check ${variable}.`
-  if (isCertificate(code)) {
-    return `the certificate of ${origin} was not accepted (${code}). Add its authority with NODE_EXTRA_CA_CERTS.`
-  }
-  if (isHandshake(code) || /HPE_|UND_ERR_SOCKET|ECONNRESET|does not match the HTTP/.test(code)) {
-    return `${origin} closed the connection (${code}). Check ${variable}: http or https?`
-  }
-  // fetch hides this one answer.
-  if (code === '') return `a proxy before ${origin} may ask for a password (407). Check ${variable}.`
-  return `no connection to ${origin} (${code}). Check that the service runs, and ${variable}.`
-}
-
-const isCertificate = (code: string) => /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)
-const isHandshake = (code: string) => /SSL|EPROTO/.test(code)

@@ -1,3 +1,4 @@
+import { fetchThrough } from './connection/fetch-through.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { httpCall } from './http-call.ts'
 import { readInput } from './input.ts'
@@ -26,7 +27,7 @@ export async function identityTokenOfGithub(
     )
   url.searchParams.set('audience', audience)
   const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }
-  const { status, body } = await httpCall(url.href, { headers }, REQUEST_URL)
+  const { status, body } = await httpCall(url.href, { headers }, REQUEST_URL, fetchThrough(environment))
   const { value } = (body ?? {}) as { value?: unknown }
   if (status !== 200 || typeof value !== 'string')
     throw new CliError(EXIT.refused, `GitHub answers ${status} without an identity token.`)

@@ -143,6 +143,11 @@ export function printError(message: string, details: readonly string[] = []): vo
   streams().stderr.write(`${name} ${lines.join('\n  ')}\n`)
 }
 
+/** Prints what delays the command, in every format: standard error is not its result. */
+export function printNotice(line: string): void {
+  streams().stderr.write(`${styled('bold', 'mintmark:', streams().stderr)} ${printable(line)}\n`)
+}
+
 /** `2026-11-23T18:27:31.000Z` as `2026-11-23 18:27:31Z`; anything else unchanged. */
 export const moment = (time: string): string =>
   time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z$/, '$1 $2Z')

@@ -118,6 +118,14 @@ export function confirmedByDefault(environment: NodeJS.ProcessEnv): boolean {
   return confirmed
 }
 
+/** For how many seconds one request is repeated while the service is unavailable. @throws {ConfigError} */
+export function retrySeconds(environment: NodeJS.ProcessEnv): number {
+  const env = new Env(environment)
+  const seconds = retries(env)
+  env.throwFaults()
+  return seconds
+}
+
 /** @throws {ConfigError} */
 export function readXdsToken(environment: NodeJS.ProcessEnv): string | undefined {
   const env = new Env(environment)
@@ -129,7 +137,7 @@ export function readXdsToken(environment: NodeJS.ProcessEnv): string | undefined
 /** For the table in docs/guides/cli.md, which a test compares. */
 export function settingsDescriptions(): readonly VariableDescription[] {
   const env = new Env({})
-  for (const read of [adminUrl, adminToken, contextName, publicUrl, apiKey, xdsToken, yes]) read(env)
+  for (const read of [adminUrl, adminToken, contextName, publicUrl, apiKey, xdsToken, yes, retries]) read(env)
   return env.descriptions
 }
 
@@ -186,6 +194,14 @@ const yes = (env: Env): boolean =>
       return true
     },
   }) ?? false
+
+const retries = (env: Env): number =>
+  env.integer('MINTMARK_RETRY_SECONDS', {
+    default: 60,
+    min: 0,
+    max: 600,
+    description: 'for how long a request is sent again while the service is unavailable; 0: not at all',
+  })
 
 const xdsToken = (env: Env) =>
   env.optional('MINTMARK_XDS_TOKEN', {

@@ -2,10 +2,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
 import { AdminClient, ApiError, type ChangeHeaders } from './admin-client.ts'
 import { confirm, type Deed } from './confirmation.ts'
+import { fetchThrough } from './connection/fetch-through.ts'
+import { Patience } from './connection/patience.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { faultLine, parseWholeNumber } from './field-options.ts'
-import { FORMATS, Output, type View } from './output.ts'
-import { readAdminSettings } from './settings.ts'
+import { FORMATS, Output, printNotice, type View } from './output.ts'
+import { readAdminSettings, retrySeconds } from './settings.ts'
 
 /** Input of a command's action in addition to its arguments. */
 export interface Invocation {
@@ -111,7 +113,10 @@ export function action<Arguments extends (string | undefined)[]>(
       output: new Output(command.opts()),
       confirm: deed => confirm(command, environment, deed),
       get admin() {
-        admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command))
+        admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command), {
+          send: fetchThrough(environment),
+          patience: new Patience(retrySeconds(environment), printNotice),
+        })
         return admin
       },
     }

@@ -79,6 +79,22 @@ export async function renameObject(trx: Handle, { kind, id }: ObjectName, name: 
   await trx.updateTable('set_objects').set({ name }).where(COLUMNS[kind], '=', id).execute()
 }
 
+/** Locks the rows of a set until the end of the transaction, and counts them. */
+export async function lockSet(trx: Handle, set: string): Promise<number> {
+  const rows = await trx
+    .selectFrom('set_objects')
+    .select('seq')
+    .where('set_name', '=', set)
+    .orderBy('seq')
+    .forUpdate()
+    .execute()
+  return rows.length
+}
+
+export async function renameSet(trx: Handle, from: string, to: string): Promise<void> {
+  await trx.updateTable('set_objects').set({ set_name: to }).where('set_name', '=', from).execute()
+}
+
 export async function deleteObject(trx: Handle, { kind, id }: ObjectName): Promise<void> {
   await trx.deleteFrom('set_objects').where(COLUMNS[kind], '=', id).execute()
 }

@@ -10,7 +10,9 @@ import {
   insertObject,
   listObjects,
   lockObject,
+  lockSet,
   renameObject,
+  renameSet,
 } from './set-object-repository.ts'
 
 /** Which objects belong to which set. */
@@ -55,6 +57,23 @@ export class SetObjects {
       await deleteObject(trx, object)
       const changes = { set: { from: before.set }, name: { from: before.name } }
       record({ action: 'set.release', targetKind: object.kind, targetId: object.id, changes })
+    })
+  }
+
+  /**
+   * Gives a set another name. Its objects stay in it, under their names in the set, and as created by it. Returns how many.
+   * @throws {NotFound} without an object in it. @throws {Conflict} when the name is another set's.
+   */
+  rename(actor: Actor, from: string, to: string): Promise<number> {
+    return mutate(this.#database, actor, async ({ trx, record }) => {
+      const objects = await lockSet(trx, from)
+      if (objects === 0) throw new NotFound('set', from)
+      if (from === to) return objects
+      if ((await lockSet(trx, to)) > 0)
+        throw new Conflict('set_exists', `There is a set "${to}" with objects. Choose another name.`)
+      await renameSet(trx, from, to)
+      record({ action: 'set.rename', targetKind: 'set', targetId: to, changes: { name: { from, to } } })
+      return objects
     })
   }
 

@@ -239,6 +239,7 @@ describe('Every POST', () => {
       '/explain': { credential: 'x' },
       '/tenants/:tenant/workload-keys': { credential: { type: 'public_key', jwks: EXAMPLE_JWKS } },
       '/set-objects': { set: 'production', kind: 'tier', id: 'batch', name: 'batch' },
+      '/set-objects/rename': { from: 'production', to: 'renamed' },
       '/keys/:id/credentials': { type: 'public_key', jwks: EXAMPLE_JWKS },
     }
     const key = newKey()

@@ -106,6 +106,36 @@ describe('A change for a set', () => {
   })
 })
 
+describe('A set', () => {
+  const rename = (from: string, to: string) => mintmark.admin('POST', '/set-objects/rename', { from, to })
+
+  it('is renamed: its objects keep their names, and what it created can be deleted for the new name only', async () => {
+    await ask('PUT', '/tiers/moving', { priority: 1 }, 'old-name/moving')
+    await ask('POST', '/tenants', { id: 'moving' }, 'old-name/moving')
+    const before = await members('old-name')
+    expect((await rename('old-name', 'new-name')).body).toEqual({ set: 'new-name', objects: 2 })
+    expect([await members('old-name'), await members('new-name')]).toEqual([[], before])
+    expect(code(await ask('DELETE', '/tenants/moving', undefined, 'old-name/moving'))).toEqual([
+      409,
+      'in_another_set',
+    ])
+    expect((await ask('DELETE', '/tenants/moving', undefined, 'new-name/moving')).status).toBe(204)
+    const [event] = await mintmark.database.asOwner(
+      "SELECT target_id, changes FROM audit_events WHERE action = 'set.rename'",
+    )
+    expect(event).toEqual({ target_id: 'new-name', changes: { name: { from: 'old-name', to: 'new-name' } } })
+  })
+
+  it('is not renamed to the name of another, nor without an object', async () => {
+    await ask('PUT', '/tiers/here', { priority: 1 }, 'here/here')
+    await ask('PUT', '/tiers/there', { priority: 1 }, 'there/there')
+    expect(code(await rename('here', 'there'))).toEqual([409, 'set_exists'])
+    expect(code(await rename('nowhere', 'anywhere'))).toEqual([404, 'not_found'])
+    expect((await rename('here', 'here')).body).toEqual({ set: 'here', objects: 1 })
+    expect([await members('here'), await members('there')]).toEqual([['tier here true'], ['tier there true']])
+  })
+})
+
 describe('An object', () => {
   const adopt = (id: string, set: string, name = id, kind = 'tier') =>
     mintmark.admin('POST', '/set-objects', { set, kind, id, name })

@@ -10,6 +10,9 @@ import type { TestService } from '../support/test-service.ts'
 
 export const MAIN = bundled('cli')
 
+/** What is unavailable is shown at once: retries.test.ts is about waiting. */
+const NO_RETRIES = { MINTMARK_RETRY_SECONDS: '0' }
+
 /** The result of a command. */
 export interface Outcome {
   code: number | null
@@ -33,7 +36,7 @@ export async function mintmark(
 ): Promise<Outcome> {
   const [stdout, stderr] = [new Collected(), new Collected()]
   const streams = { stdin: Readable.from(input ? [input] : []), stdout, stderr }
-  const code = await withStreams(streams, () => run(args, childEnvironment(env)))
+  const code = await withStreams(streams, () => run(args, childEnvironment({ ...NO_RETRIES, ...env })))
   return { code, stdout: stdout.text, stderr: stderr.text }
 }
 
@@ -52,7 +55,7 @@ export function mintmarkProcess(
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: tmpdir(),
-    env: childEnvironment(env),
+    env: childEnvironment({ ...NO_RETRIES, ...env }),
   })
   child.stdin.on('error', () => {})
   child.stdin.end(input)
@@ -64,7 +67,7 @@ export function shell(line: string, { env = {}, input = '' }: Surroundings = {})
   const script = `mintmark() { "${process.execPath}" "${MAIN}" "$@"; }\n${line}`
   const child = spawn('bash', ['--norc', '-o', 'pipefail', '-c', script], {
     cwd: tmpdir(),
-    env: childEnvironment(env),
+    env: childEnvironment({ ...NO_RETRIES, ...env }),
   })
   child.stdin.end(input)
   return outcome(child)

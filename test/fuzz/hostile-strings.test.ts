@@ -70,6 +70,7 @@ const REQUIRED: Record<string, () => object> = {
   'POST /keys/:id/credentials': () => ({ type: 'federated', provider, subject: 'robot' }),
   'POST /tenants/:tenant/workload-keys': () => ({ credential: { type: 'public_key', jwks: EXAMPLE_JWKS } }),
   'POST /set-objects': () => ({ set: 'production', kind: 'tier', id: 'batch', name: 'batch' }),
+  'POST /set-objects/rename': () => ({ from: 'production', to: 'production' }),
   'POST /usage-reporters': () => ({ audiences: ['vllm'] }),
   'POST /usage-reporters/:id/void': () => ({ since: '2026-11-01T00:00:00Z', reason: 'stolen' }),
   'PUT /tiers/:name': () => ({ priority: 1 }),

@@ -22,6 +22,20 @@ const adoption = z
   })
   .meta({ id: 'SetAdoption', description: 'An existing object, and the set that takes it over.' })
 
+const renaming = z
+  .strictObject({
+    from: field.setName.describe('Name of the set.'),
+    to: field.setName.describe('Its new name, which no set has.'),
+  })
+  .meta({ id: 'SetRenaming', description: 'A set, and its new name.' })
+
+const renamedSet = z
+  .strictObject({
+    set: field.setName.describe('Name of the set.'),
+    objects: z.int().describe('Number of objects in it.'),
+  })
+  .meta({ id: 'RenamedSet', description: 'A set that was renamed.' })
+
 const LIST = '/set-objects'
 
 /** Reads an object of a kind. @throws {NotFound} */
@@ -63,6 +77,22 @@ export function setRoutes(objects: SetObjects, read: ReadObject, cursors: Cursor
         await read[object.kind](object.id)
         return ok(toWire(await objects.adopt(actor, object, { set, name })))
       },
+    }),
+    route({
+      operation: 'renameSet',
+      summary: 'Rename a set',
+      details:
+        'All its objects belong to the set with the new name from now on, under the names that they had.',
+      answers: { 200: renamedSet },
+      conflicts: ['set_exists'],
+      notFound: true,
+      example: { body: { from: 'production', to: 'eu-production' } },
+      method: 'post',
+      path: `${LIST}/rename`,
+      right: 'sets:write',
+      body: renaming,
+      handle: async ({ actor, body: { from, to } }) =>
+        ok({ set: to, objects: await objects.rename(actor, from, to) }),
     }),
     route({
       operation: 'releaseSetObject',

@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander'
-import type { Clock } from '../../system/clock.ts'
 import type { AdminClient } from '../admin-client.ts'
 import { isConfirmed } from '../confirmation.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
@@ -16,6 +15,7 @@ interface Options extends SecretOptions {
   dryRun?: true
   quiet?: true
   rotate?: string[]
+  renameSet?: string
 }
 
 /** `mintmark apply`, `diff` and `export`: tenants, keys and the rest as files. docs/guides/apply.md */
@@ -49,9 +49,17 @@ function apply(program: Command, environment: NodeJS.ProcessEnv): void {
       if (options.dryRun) return show(output, plan, options.quiet)
       if (!isConfirmed(command, environment)) refuseUnconfirmed(plan)
       await show(output, plan, options.quiet)
-      const { performPlan } = await import('./perform.ts')
+      const { performWhole } = await import('./perform.ts')
       const { titleOf } = await import('./plan-text.ts')
-      await performPlan(admin, plan, step => output.note(`Done: ${titleOf(step)}.`))
+      await performWhole(admin, plan, {
+        done: step => output.note(`Done: ${titleOf(step)}.`),
+        again: async why => {
+          output.note(`${why.message} Reading the installation again, to continue.`)
+          const rest = await planOf(environment, admin, output, options)
+          if (!isConfirmed(command, environment)) refuseUnconfirmed(rest)
+          return rest
+        },
+      })
       if (plan.steps.length > 0) output.note('The installation is as the files say.')
     }),
   )
@@ -104,6 +112,7 @@ const withFiles = (command: Command): Command =>
     )
     .option('--prune', 'delete what the set created and the files do not have any more')
     .option('--adopt', 'take over objects of no set that the files name')
+    .option('--rename-set <name>', 'the set had this name before: its objects stay in it')
     .option('--write-secret', 'create and rotate secrets, and write them where "write_secret" says')
     .option('--rotate <key>', 'rotate the secret of this key now, like acme/ci (repeatable)', collect)
     .option('--secret-folder <path>', 'folder of the files of "write_secret"')
@@ -130,14 +139,13 @@ async function planOf(
       EXIT.usage,
       `--rotate needs --write-secret, and keys with "write_secret" in the files: ${unknown.join(', ')}.`,
     )
-  const plan = await patiently(systemClock, () =>
-    makePlan(admin, set, {
-      prune: options.prune ?? false,
-      rotate,
-      destinations: places,
-      nowMs: systemClock.wallMs(),
-    }),
-  )
+  const plan = await makePlan(admin, set, {
+    prune: options.prune ?? false,
+    rotate,
+    destinations: places,
+    nowMs: systemClock.wallMs(),
+    renamedFrom: options.renameSet,
+  })
   const adopted = options.adopt ? [] : adoptions(plan)
   if (adopted.length > 0)
     throw new CliError(
@@ -146,21 +154,6 @@ async function planOf(
       adopted.map(({ kind, name, document }) => `${document?.at() ?? ''}: ${kind} ${name}`),
     )
   return plan
-}
-
-const TRIES = 5
-const PAUSE_MS = 2_000
-
-/** A plan only reads, so it is made again while the service is unavailable for a moment. */
-async function patiently<T>(clock: Clock, read: () => Promise<T>): Promise<T> {
-  for (let left = TRIES; ; left--) {
-    try {
-      return await read()
-    } catch (error) {
-      if (left === 1 || !(error instanceof CliError) || error.exitCode !== EXIT.unavailable) throw error
-      await clock.sleep(PAUSE_MS)
-    }
-  }
 }
 
 function refuseUnconfirmed({ steps }: Plan): void {

@@ -1,8 +1,33 @@
 import { type AdminClient, ApiError } from '../admin-client.ts'
+import { OutcomeUnknown } from '../connection/patience.ts'
 import { CliError } from '../exit-codes.ts'
 import type { Plan } from './plan.ts'
 import { titleOf } from './plan-text.ts'
 import type { Run, Step } from './step.ts'
+
+/** Lost responses that a run continues after: more of them are a fault of the network. */
+const MOST_PLANS = 10
+
+/**
+ * Carries out a plan. Where the response to a change was lost, and its result is unknown, the rest is planned `again`.
+ * @throws {CliError}
+ */
+export async function performWhole(
+  admin: AdminClient,
+  plan: Plan,
+  { done, again }: { done: (step: Step) => void; again: (why: OutcomeUnknown) => Promise<Plan> },
+): Promise<void> {
+  let rest = plan
+  for (let plans = 1; ; plans++) {
+    try {
+      return await performPlan(admin, rest, done)
+    } catch (error) {
+      if (!(error instanceof CliError && error.cause instanceof OutcomeUnknown) || plans === MOST_PLANS)
+        throw error
+      rest = await again(error.cause)
+    }
+  }
+}
 
 /**
  * Carries out the steps, one after another. What was done stays when one fails: the next run continues from there.
@@ -38,5 +63,7 @@ function failed(step: Step, done: number, all: number, error: unknown): unknown 
       : error.message
   const rest = [...(faults.length > 0 ? faults : step.document ? [step.document.at()] : []), ...error.details]
   const progress = `${done} of ${all} steps were done. Run the command again to continue.`
-  return new CliError(error.exitCode, `${titleOf(step)}: ${why}`, [...rest, progress])
+  const failure = new CliError(error.exitCode, `${titleOf(step)}: ${why}`, [...rest, progress])
+  failure.cause = error
+  return failure
 }

@@ -1,11 +1,13 @@
 import { type AdminClient, path } from '../admin-client.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { credentialSteps } from './credential-steps.ts'
-import { type DeclaredObject, type DeclaredSet, nameOf, ORDER } from './declared-set.ts'
+import { type DeclaredObject, type DeclaredSet, ORDER } from './declared-set.ts'
 import { type InstallationState, type Member, readState } from './installation-state.ts'
-import { type Fields, KINDS } from './kinds.ts'
+import type { Fields } from './kinds.ts'
+import { ENDED, locate } from './located.ts'
 import { adoptStep, createStep, deleteStep, releaseStep, updateStep } from './object-steps.ts'
 import { policyStep } from './policy-step.ts'
+import { curesOfRenamedSet, withRenamedSet } from './renamed-set.ts'
 import { reporterSteps } from './reporter-steps.ts'
 import type { Destination } from './secrets/destination.ts'
 import { secretSteps } from './secrets/secret-steps.ts'
@@ -17,6 +19,8 @@ export interface PlanOptions {
   rotate: readonly string[]
   destinations: ReadonlyMap<string, Destination> | undefined
   nowMs: number
+  /** The former name of the set. */
+  renamedFrom?: string | undefined
 }
 
 /** What has to be done so that the installation is as the files say, in the order in which it can be done. */
@@ -38,24 +42,30 @@ export interface Plan {
 /** Reads only. @throws {CliError} with everything that keeps the plan from being carried out */
 export async function makePlan(admin: AdminClient, set: DeclaredSet, options: PlanOptions): Promise<Plan> {
   const tenants = new Set(set.objects.flatMap(({ document }) => document.fields.tenant ?? []))
-  const state = await readState(admin, await withTenantsOfMembers(admin, set.name, tenants))
+  const { renamedFrom: former } = options
+  await withTenantsOfMembers(admin, set.name, tenants)
+  if (former !== undefined) await withTenantsOfMembers(admin, former, tenants)
+  const { state, step: renaming } = withRenamedSet(await readState(admin, tenants), former, set.name)
   const mine = state.members.filter(member => member.set === set.name)
   const found = set.objects.map(object => ({ object, ...locate(object, mine, state) }))
-  refuse(found.flatMap(({ object, fault }) => (fault ? `${object.document.at()}: ${fault}` : [])))
+  refuse(
+    found.flatMap(({ object, fault }) => (fault ? `${object.document.at()}: ${fault}` : [])),
+    mine.length === 0 ? curesOfRenamedSet(set.name, found) : [],
+  )
   const ids = new Map(mine.map(({ kind, name, id }) => [`${kind} ${name}`, id]))
   const providers = {
     id: (name: string) => ids.get(`identity-provider ${name}`),
     isDeclared: (name: string) =>
       set.objects.some(object => object.kind === 'identity-provider' && object.name === name),
   }
-  const steps: Step[] = []
+  const steps: Step[] = renaming ? [renaming] : []
   let unchanged = 0
   if (set.policy) {
     const step = await policyStep(admin, set.policy)
     if (step) steps.push(step)
     else unchanged++
   }
-  for (const { object, live, member, adopted, renamedFrom, ended } of found) {
+  for (const { object, live, member, adopted, renamedFrom, ended, inSet } of found) {
     const before = steps.length
     if (ended) steps.push(releaseStep(ended, 'it has ended, so the name is given to a new one'))
     if (live && adopted !== undefined) steps.push(adoptStep(object, adopted))
@@ -77,6 +87,11 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
           ...(await secretSteps(admin, { key: object, live, destination, rotate, nowMs: options.nowMs })),
         )
     }
+    // Its name may be given twice, so it is created; but not silently.
+    if (mine.length === 0 && inSet !== undefined)
+      steps.push(
+        ...steps.splice(before).map(step => withNote(step, curesOfRenamedSet(set.name, [{ inSet }]))),
+      )
     if (steps.length === before && !isUncreated(object, live)) unchanged++
   }
   const known = new Set(found.flatMap(({ member }) => (member ? [`${member.kind} ${member.id}`] : [])))
@@ -96,81 +111,18 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
   return { set: set.name, steps, unchanged, left: options.prune ? [] : gone, secretsLeft, uncreated, ids }
 }
 
+const withNote = (step: Step, notes: readonly string[]): Step => ({
+  ...step,
+  notes: [...step.notes, ...notes],
+})
+
 const isUncreated = ({ kind }: DeclaredObject, live: Fields | undefined): boolean =>
   kind === 'usage-reporter' && !live
 
 /** Keys are listed by tenant; those of the set may be of tenants that the files have no more. */
-async function withTenantsOfMembers(
-  admin: AdminClient,
-  set: string,
-  tenants: Set<string>,
-): Promise<ReadonlySet<string>> {
+async function withTenantsOfMembers(admin: AdminClient, set: string, tenants: Set<string>): Promise<void> {
   for (const { kind, name } of await admin.list<Member>('/set-objects', undefined, { set }))
     if (kind === 'key' || kind === 'tenant') tenants.add(name.split('/')[0] ?? '')
-  return tenants
-}
-
-/** States of a key and of a usage reporter whose name is given to a new one. */
-const ENDED: readonly unknown[] = ['revoked', 'deleted']
-
-interface Located {
-  live?: Fields
-  member?: Member
-  /** The id of an object of no set that becomes one of the set. */
-  adopted?: string
-  renamedFrom?: string
-  /** The former key of this name. */
-  ended?: Member
-  fault?: string
-}
-
-/** The object of the installation that a declaration is about. */
-function locate(object: DeclaredObject, mine: readonly Member[], state: InstallationState): Located {
-  const { kind, name, document } = object
-  const former = document.fields.renamed_from
-  const own = mine.find(member => member.kind === kind && member.name === name)
-  const renamed =
-    !own && former !== undefined
-      ? mine.find(member => member.kind === kind && member.name === nameOf(document, former))
-      : undefined
-  const member = own ?? renamed
-  const live = member && state.objects[kind].get(member.id)
-  if (live && member) {
-    if (ENDED.includes(live.state)) return { ended: member }
-    const fixed = KINDS[kind].fixed.find(field => live[field] !== document.fields[field])
-    if (fixed !== undefined)
-      return {
-        fault: `${fixed} of the ${kind} "${name}" cannot be changed: declare another one, with another name.`,
-      }
-    return { live, member, ...(renamed && { renamedFrom: renamed.name }) }
-  }
-  return unowned(object, state)
-}
-
-function unowned({ kind, name, document }: DeclaredObject, state: InstallationState): Located {
-  const same = [...state.objects[kind].entries()].filter(([id, live]) =>
-    kind === 'key'
-      ? live.tenant === document.fields.tenant &&
-        live.name === document.fields.name &&
-        live.state !== 'revoked'
-      : kind === 'identity-provider'
-        ? live.name === name && live.issuer === document.fields.issuer
-        : kind === 'usage-reporter'
-          ? live.name === name && live.state !== 'deleted'
-          : id === name,
-  )
-  const free = same.filter(([id]) => state.memberOf(kind, id) === undefined)
-  const [one, another] = free
-  const other = same.map(([id]) => state.memberOf(kind, id)).find(member => member !== undefined)
-  // These names need not be unique: those of other sets are not in the way.
-  if (!one && other && !['key', 'identity-provider', 'usage-reporter'].includes(kind))
-    return { fault: `the ${kind} "${name}" belongs to the set ${other.set}: it is not changed.` }
-  if (!one) return {}
-  if (another)
-    return {
-      fault: `${free.length} objects of no set have this name: ${free.map(([id]) => id).join(', ')}. Rename all but one.`,
-    }
-  return { live: one[1], adopted: one[0] }
 }
 
 /** What the set made is deleted; what it adopted is released. */
@@ -225,8 +177,8 @@ function withDependents(step: Step, { id }: Member, dependents: Dependents | und
   }
 }
 
-function refuse(faults: readonly string[]): void {
-  if (faults.length > 0) throw new CliError(EXIT.conflict, 'nothing was changed:', faults)
+function refuse(faults: readonly string[], cures: readonly string[] = []): void {
+  if (faults.length > 0) throw new CliError(EXIT.conflict, 'nothing was changed:', [...faults, ...cures])
 }
 
 /** Objects of no set that the plan would take over. */

@@ -5,7 +5,7 @@ import { CliError, EXIT } from '../exit-codes.ts'
 import type { DeclaredObject } from './declared-set.ts'
 import type { Member } from './installation-state.ts'
 import { type Fields, KINDS } from './kinds.ts'
-import type { Destination } from './secrets/destination.ts'
+import { type Destination, secretIn } from './secrets/destination.ts'
 import { forSet, type Run, type Step } from './step.ts'
 
 interface Asked {
@@ -42,12 +42,12 @@ export async function reporterSteps(admin: AdminClient, asked: Asked): Promise<S
     return []
   }
   const found = await destination.find()
-  if (found.state === 'foreign')
+  const isWritten = live !== undefined && isSecretOf(live, secretIn(found))
+  if (found.state === 'foreign' && !isWritten)
     throw new CliError(
       EXIT.conflict,
       `${reporter.document.at('/write_secret')}: ${found.why}. It is not overwritten: remove it, or choose another place.`,
     )
-  const isWritten = found.state === 'ours' && live !== undefined && isSecretOf(live, found.secret)
   if (isWritten && !changed) return []
   const created = createStep(reporter, destination)
   if (!live || !member) return [created]

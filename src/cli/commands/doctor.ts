@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { systemClock } from '../../system/clock.ts'
 import { AdminClient } from '../admin-client.ts'
 import { fetchVia, parseConnectTo } from '../connect-to.ts'
+import { fetchThrough } from '../connection/fetch-through.ts'
 import { type Finding, fault, note } from '../doctor/finding.ts'
 import {
   type Contract,
@@ -89,7 +90,7 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
 }
 
 async function examine(options: Options, environment: NodeJS.ProcessEnv): Promise<Finding[]> {
-  const send = fetchVia((options.connectTo ?? []).map(parseConnectTo))
+  const send = fetchVia((options.connectTo ?? []).map(parseConnectTo), fetchThrough(environment))
   const findings: Finding[] = []
   const service = await examineService(environment, send)
   const issuer = options.issuer ?? service.issuer ?? environment.MINTMARK_ISSUER
@@ -157,7 +158,7 @@ async function examineService(
       ],
     }
   const settings = readAdminSettings(environment)
-  const admin = new AdminClient(settings, {}, send)
+  const admin = new AdminClient(settings, {}, { send })
   try {
     const { issuer } = await admin.get<{ issuer: string }>('/installation')
     const findings = await serviceFindings(admin, systemClock.wallMs())

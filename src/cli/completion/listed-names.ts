@@ -1,3 +1,4 @@
+import { fetchThrough } from '../connection/fetch-through.ts'
 import { readAdminSettings } from '../settings.ts'
 import type { Candidate } from './candidates.ts'
 import { LISTS, type Listed } from './values.ts'
@@ -23,7 +24,7 @@ export async function listedNames(environment: NodeJS.ProcessEnv, list: Listed):
   try {
     const { url, token } = readAdminSettings(environment, { runsCommands: false })
     const paging = list === 'signing keys' ? '' : `?limit=${MOST_NAMES}`
-    const response = await fetch(`${url}/admin/v1${LISTS[list]}${paging}`, {
+    const response = await fetchThrough(environment)(`${url}/admin/v1${LISTS[list]}${paging}`, {
       headers: { authorization: `Bearer ${token}` },
       redirect: 'manual',
       signal: AbortSignal.timeout(TIMEOUT_MS),

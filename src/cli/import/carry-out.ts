@@ -2,7 +2,6 @@ import { type AdminClient, ApiError, path } from '../admin-client.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { ImportedClient, ImportPlan } from './import-plan.ts'
 import type { Notes } from './notes.ts'
-import { persistent } from './persistent.ts'
 
 /** What an import did, or would do. */
 export interface ImportReport {
@@ -44,9 +43,7 @@ export async function carryOut(
   keys.created += unchecked.length
   for (let from = 0; from < checked.length; from += CLIENTS_A_REQUEST) {
     const clients = checked.slice(from, from + CLIENTS_A_REQUEST)
-    const { rows } = await persistent(() =>
-      admin.post<ServerReport>('/imported-clients?dry_run=true', { clients }),
-    )
+    const { rows } = await admin.post<ServerReport>('/imported-clients?dry_run=true', { clients })
     const refused = new Set(rows.flatMap(row => (row.result === 'refused' ? row.client_id : [])))
     for (const row of rows) {
       keys[row.result]++
@@ -54,8 +51,7 @@ export async function carryOut(
         noteRefused(notes, clients, row.client_id, `${pointer.slice(1)} ${message}`)
     }
     const accepted = clients.filter(({ client_id }) => !refused.has(client_id))
-    if (!dryRun && accepted.length > 0)
-      await persistent(() => admin.post('/imported-clients', { clients: accepted }))
+    if (!dryRun && accepted.length > 0) await admin.post('/imported-clients', { clients: accepted })
   }
   const ids = plan.tenants.flatMap(({ id }) => (refusedTenants.has(id) ? [] : id))
   return { dry_run: dryRun, tenants: { created: ids.length, ids }, keys, notes: notes.all }
@@ -70,8 +66,8 @@ async function createTenants(
   const refused = new Set<string>()
   for (const { suspended, ...tenant } of tenants) {
     try {
-      await persistent(() => admin.post('/tenants', { ...tenant, ...(contact !== undefined && { contact }) }))
-      if (suspended) await persistent(() => admin.post(path`/tenants/${tenant.id}/suspend`, {}))
+      await admin.post('/tenants', { ...tenant, ...(contact !== undefined && { contact }) })
+      if (suspended) await admin.post(path`/tenants/${tenant.id}/suspend`, {})
     } catch (error) {
       if (!(error instanceof ApiError) || error.exitCode !== EXIT.conflict) throw error
       const faults = error.faults.map(({ pointer, message }) => `${pointer.slice(1)} ${message}`)

@@ -2,7 +2,6 @@ import { LIMIT_NAMES } from '../../tenants/limits.ts'
 import type { AdminClient } from '../admin-client.ts'
 import type { ImportedClient } from './import-plan.ts'
 import type { Notes } from './notes.ts'
-import { persistent } from './persistent.ts'
 
 interface ImportedKey {
   id: string
@@ -29,7 +28,7 @@ export async function noteDifferences(
 ): Promise<void> {
   const wanted = new Map(clients.map(client => [client.client_id, client]))
   const filter = { imported: 'lookup' }
-  const keys = await persistent(() => admin.list<ImportedKey>('/keys', Number.POSITIVE_INFINITY, filter))
+  const keys = await admin.list<ImportedKey>('/keys', Number.POSITIVE_INFINITY, filter)
   for (const key of keys) {
     const clientId = key.secrets.map(({ imported }) => imported?.client_id).find(id => id?.startsWith(prefix))
     if (clientId === undefined) continue

@@ -8,7 +8,6 @@ import { noteDifferences } from './differences.ts'
 import { type ExportedKey, planExport } from './exported-key.ts'
 import { clientsOf, readClients } from './import-file.ts'
 import { kongKeys } from './kong.ts'
-import { persistent } from './persistent.ts'
 import { printReport } from './report.ts'
 import { unkeyKeys } from './unkey.ts'
 
@@ -40,7 +39,7 @@ export async function importExport(
   const { tenant, contact } = command.opts<{ tenant?: string; contact?: string }>()
   const { dryRun = false } = command.optsWithGlobals<{ dryRun?: boolean }>()
   const keys = keysOf(await readClients(file), file)
-  const destination = await persistent(() => readDestination(admin))
+  const destination = await readDestination(admin)
   if (tenant !== undefined && !destination.tenants.some(({ id }) => id === tenant))
     throw new CliError(EXIT.notFound, `there is no tenant "${tenant}".`, [
       `To create it: mintmark tenant create ${tenant}`,

@@ -12,7 +12,6 @@ import { readDestination } from './destination.ts'
 import { noteDifferences } from './differences.ts'
 import { planLiteLLM } from './litellm.ts'
 import { readLiteLLM } from './litellm-tables.ts'
-import { persistent } from './persistent.ts'
 import { printReport } from './report.ts'
 import { suspendUnfinished } from './unfinished.ts'
 
@@ -36,7 +35,7 @@ export async function importLiteLLM(
   // Also where it was given before the name of the system.
   const { dryRun = false } = command.optsWithGlobals<Options>()
   const tables = await readLiteLLMDatabase(environment, readLiteLLM)
-  const found = await persistent(() => readDestination(admin))
+  const found = await readDestination(admin)
   const destination = await suspendUnfinished(admin, tables, found, dryRun)
   const isMissing =
     teamlessTenant !== undefined && !destination.tenants.some(({ id }) => id === teamlessTenant)

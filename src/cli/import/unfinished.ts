@@ -2,7 +2,6 @@ import { type AdminClient, path } from '../admin-client.ts'
 import type { Destination } from './import-plan.ts'
 import { isClosed, tenantOfTeam } from './litellm.ts'
 import type { LiteLLMTables } from './litellm-tables.ts'
-import { persistent } from './persistent.ts'
 
 /**
  * Suspends the tenants of blocked teams that an import created and was interrupted before it suspended them: they have no key
@@ -18,9 +17,9 @@ export async function suspendUnfinished(
   for (const team of teams.filter(isClosed)) {
     const tenant = tenantOfTeam(team, destination)
     if (tenant?.state !== 'active') continue
-    const keys = await persistent(() => admin.list(path`/tenants/${tenant.id}/keys`, 1))
+    const keys = await admin.list(path`/tenants/${tenant.id}/keys`, 1)
     if (keys.length > 0) continue
-    if (!dryRun) await persistent(() => admin.post(path`/tenants/${tenant.id}/suspend`, {}))
+    if (!dryRun) await admin.post(path`/tenants/${tenant.id}/suspend`, {})
     suspended.add(tenant.id)
   }
   const tenants = destination.tenants.map(tenant =>

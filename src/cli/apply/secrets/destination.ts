@@ -2,9 +2,18 @@
 export type Found =
   | { state: 'absent' }
   /** Something that the set did not write, and that is never overwritten. */
-  | { state: 'foreign'; why: string }
+  | {
+      state: 'foreign'
+      why: string
+      /** It is noted as of this object in another set, which may be this set's former name: the secret itself proves it. */
+      ofOtherSet?: string
+    }
   /** Written for this object of this set. `secret` as it was found, possibly changed or of a former one. */
   | { state: 'ours'; secret: string }
+
+/** The secret in its place; empty: none that can be of this object. */
+export const secretIn = (found: Found): string =>
+  found.state === 'ours' ? found.secret : found.state === 'foreign' ? (found.ofOtherSet ?? '') : ''
 
 /** Where one secret is written: a file, or a Kubernetes Secret. */
 export interface Destination {
@@ -22,5 +31,9 @@ export interface Owner {
   /** The name in the set: `acme/ci` */
   name: string
 }
+
+/** Whether both are one object, by what is noted, apart from the name of the set. */
+export const differsInSet = (one: Owner, other: Owner): boolean =>
+  one.kind === other.kind && one.name === other.name && one.set !== other.set
 
 export const ownerText = ({ set, kind, name }: Owner): string => `the ${kind} ${name} of the set ${set}`

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileFault } from '../../../system/file-fault.ts'
 import { systemRandom } from '../../../system/random.ts'
 import { CliError, EXIT } from '../../exit-codes.ts'
-import { type Destination, type Found, type Owner, ownerText } from './destination.ts'
+import { type Destination, differsInSet, type Found, type Owner, ownerText } from './destination.ts'
 
 const LONGEST_SECRET_BYTES = 4_096
 
@@ -36,7 +36,11 @@ export class SecretFile implements Destination {
     if (owner === undefined)
       return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
     if (ownerText(owner) !== ownerText(this.#owner))
-      return { state: 'foreign', why: `${this.title} has the secret of ${ownerText(owner)}` }
+      return {
+        state: 'foreign',
+        why: `${this.title} has the secret of ${ownerText(owner)}`,
+        ...(differsInSet(owner, this.#owner) && { ofOtherSet: secret.trim() }),
+      }
     return { state: 'ours', secret: secret.trim() }
   }
 

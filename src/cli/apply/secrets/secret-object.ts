@@ -1,7 +1,7 @@
 import { CliError, EXIT } from '../../exit-codes.ts'
 import { ApiConflict, type KubernetesApi, type KubernetesObject } from '../../sync/kubernetes-api.ts'
 import { SyncFault } from '../../sync/sync-fault.ts'
-import { type Destination, type Found, type Owner, ownerText } from './destination.ts'
+import { type Destination, differsInSet, type Found, type Owner, ownerText } from './destination.ts'
 
 /** The field manager of server-side apply. */
 const MANAGER = 'mintmark-apply'
@@ -67,13 +67,15 @@ export class SecretObject implements Destination {
     if (annotations[SET] === undefined || kind === undefined)
       return { state: 'foreign', why: `${this.title} was not written by "mintmark apply"` }
     const owner = { set: annotations[SET], kind, name: annotations[ofKind(kind)] }
-    if (ownerText(owner) !== ownerText(this.#owner))
-      return { state: 'foreign', why: `${this.title} has the secret of ${ownerText(owner)}` }
     const stored = data?.[this.#place.key]
-    return {
-      state: 'ours',
-      secret: typeof stored === 'string' ? Buffer.from(stored, 'base64').toString() : '',
-    }
+    const secret = typeof stored === 'string' ? Buffer.from(stored, 'base64').toString() : ''
+    if (ownerText(owner) !== ownerText(this.#owner))
+      return {
+        state: 'foreign',
+        why: `${this.title} has the secret of ${ownerText(owner)}`,
+        ...(differsInSet(owner, this.#owner) && { ofOtherSet: secret }),
+      }
+    return { state: 'ours', secret }
   }
 
   async #asked<T>(ask: () => Promise<T>): Promise<T> {

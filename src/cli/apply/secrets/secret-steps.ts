@@ -4,7 +4,7 @@ import { moment } from '../../output.ts'
 import type { DeclaredObject } from '../declared-set.ts'
 import type { Fields } from '../kinds.ts'
 import { forSet, type Run, type Step } from '../step.ts'
-import type { Destination } from './destination.ts'
+import { type Destination, secretIn } from './destination.ts'
 
 /** A secret that was written and not confirmed is known to its clients within a day, or revoked. */
 const CONFIRM_WITHIN_SECONDS = 86_400
@@ -32,13 +32,13 @@ interface Inspected {
 export async function secretSteps(admin: AdminClient, asked: Asked): Promise<Step[]> {
   const { key, live, destination, nowMs } = asked
   const found = await destination.find()
-  if (found.state === 'foreign')
+  const usable = ((live?.secrets ?? []) as Fields[]).filter(({ state }) => ['live', 'ending'].includes(state))
+  const written = await writtenSecret(admin, secretIn(found), live, usable)
+  if (found.state === 'foreign' && !written)
     throw new CliError(
       EXIT.conflict,
       `${key.document.at('/write_secret')}: ${found.why}. It is not overwritten: remove it, or choose another place.`,
     )
-  const usable = ((live?.secrets ?? []) as Fields[]).filter(({ state }) => ['live', 'ending'].includes(state))
-  const written = found.state === 'ours' ? await writtenSecret(admin, found.secret, live, usable) : undefined
   const unwritten = usable.filter(secret => secret.confirm_by !== null && secret !== written)
   const revocations = unwritten.map(secret => revokeStep(asked, secret))
   const left = usable.filter(secret => !unwritten.includes(secret))

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { AdminClient } from '../../admin-client.ts'
+import { fetchThrough } from '../../connection/fetch-through.ts'
 import {
   CONTEXT_NAME,
   readContexts,
@@ -55,7 +56,8 @@ export function loginCommand(program: Command, environment: NodeJS.ProcessEnv): 
       const { tokenCommand } = options
       const token = await presentedToken(environment, tokenCommand)
       const from = `the context "${name}"`
-      const admin = new AdminClient({ url, token, urlFrom: '<url>', tokenFrom: from, context: name })
+      const settings = { url, token, urlFrom: '<url>', tokenFrom: from, context: name }
+      const admin = new AdminClient(settings, {}, { send: fetchThrough(environment) })
       const caller = await admin.get<Caller>('/whoami')
       if (tokenCommand === undefined) storeToken(environment, name, token)
       else removeStoredToken(environment, name)

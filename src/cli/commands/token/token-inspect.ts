@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { systemClock } from '../../../system/clock.ts'
+import { fetchThrough } from '../../connection/fetch-through.ts'
 import { CliError, EXIT } from '../../exit-codes.ts'
 import { httpCall } from '../../http-call.ts'
 import { readInput } from '../../input.ts'
@@ -47,8 +48,9 @@ export function inspectCommand(token: Command, environment: NodeJS.ProcessEnv): 
         await readInput(file, 'no token: name a file, or pipe the token to standard input.'),
       )
       const decoded = decodeJwt(jwt)
-      const keys = await jwksUrl(expectation)
-      if (keys !== undefined) await verify(jwt, decoded, keys, expectation)
+      const send = fetchThrough(environment)
+      const keys = await jwksUrl(expectation, send)
+      if (keys !== undefined) await verify(jwt, decoded, { jwksUrl: keys, send }, expectation)
       await show(output, decoded, verdict(keys, expectation))
     }),
   )
@@ -68,10 +70,10 @@ function checked(expectation: Expectation): Expectation {
 }
 
 /** undefined: nothing to verify with. OpenID Connect Discovery §4.3: the metadata must name the requested issuer. */
-async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefined> {
+async function jwksUrl({ jwks, issuer }: Expectation, send: typeof fetch): Promise<string | undefined> {
   if (jwks !== undefined || issuer === undefined) return jwks
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const { status, body } = await httpCall(url, {}, '--issuer, or name the keys with --jwks')
+  const { status, body } = await httpCall(url, {}, '--issuer, or name the keys with --jwks', send)
   const metadata = (body ?? {}) as Json
   if (status >= 500) throw new CliError(EXIT.unavailable, `${url} answers ${status}. Retry.`)
   if (status !== 200 || typeof metadata.jwks_uri !== 'string' || !URL.canParse(metadata.jwks_uri)) {
@@ -91,14 +93,14 @@ async function jwksUrl({ jwks, issuer }: Expectation): Promise<string | undefine
 async function verify(
   jwt: string,
   { claims }: Decoded,
-  keys: string,
+  keys: { jwksUrl: string; send: typeof fetch },
   expectation: Expectation,
 ): Promise<void> {
   const { verifyAsGateway } = await import('../../../tokens/token-verifier.ts')
   const issuer = expectation.issuer ?? String(claims.iss)
   const audience = expectation.audience ?? String([claims.aud].flat()[0])
   try {
-    await verifyAsGateway(jwt, { jwksUrl: keys, issuer, audience })
+    await verifyAsGateway(jwt, { ...keys, issuer, audience })
   } catch (error) {
     const { code = '', message, cause } = error as NodeJS.ErrnoException
     const aboutTheToken = /^ERR_(JWT|JWS|JOSE_ALG|JOSE_NOT_SUPPORTED|JWKS_NO_MATCHING|JWKS_MULTIPLE)/.test(
@@ -108,7 +110,7 @@ async function verify(
     const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
     throw new CliError(
       EXIT.unavailable,
-      `the keys at ${keys} cannot be fetched (${why}). Check --jwks or --issuer.`,
+      `the keys at ${keys.jwksUrl} cannot be fetched (${why}). Check --jwks or --issuer.`,
     )
   }
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { fetchThrough } from '../../connection/fetch-through.ts'
 import { CliError, EXIT, exitCodeOf } from '../../exit-codes.ts'
 import { collect } from '../../field-options.ts'
 import { type Answer, httpCall, notMintmark } from '../../http-call.ts'
@@ -69,7 +70,7 @@ export function tokenCommands(program: Command, environment: NodeJS.ProcessEnv):
       const options = command.opts<TokenOptions>()
       const publicUrl = readPublicUrl(environment)
       const presented = await presentedForm(publicUrl, options, environment)
-      const answer = await exchange(publicUrl, presented, options)
+      const answer = await exchange(publicUrl, presented, options, fetchThrough(environment))
       await output.either({ text: answer.access_token, json: answer, id: answer.access_token })
     }),
   )
@@ -122,6 +123,7 @@ async function exchange(
   publicUrl: string,
   presented: Record<string, string>,
   options: TokenOptions,
+  send: typeof fetch,
 ): Promise<TokenAnswer> {
   const body = new URLSearchParams(presented)
   if (options.scope) body.set('scope', options.scope.join(' '))
@@ -132,6 +134,7 @@ async function exchange(
     url,
     { method: 'POST', body, headers: { accept: 'application/json' } },
     'MINTMARK_PUBLIC_URL',
+    send,
   )
   if (answer.status === 200 && isTokenAnswer(answer.body)) return answer.body
   throw refusal(publicUrl, answer)
