@@ -24,7 +24,7 @@ const extension = {
   reason: 'the disk is replaced',
   madeOn: 'host:1',
   issuer,
-  from: { position: null, seenAt: MADE_AT },
+  from: { position: { number: '1', id: 'feed' }, seenAt: MADE_AT },
 }
 
 let folder: string
