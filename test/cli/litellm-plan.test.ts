@@ -11,6 +11,8 @@ const destination: Destination = {
   adapters: new Set(['sql']),
   tenants: [],
   longestLifetimeSeconds: 90 * 86_400,
+  mostLiveKeys: 1_000,
+  contactRequired: false,
   now: NOW,
 }
 const known = (id: string, more: object = {}) => ({
@@ -97,6 +99,44 @@ describe('a key of LiteLLM', () => {
     expect(client({ max_budget: 0 })).toMatchObject({ disabled: true })
     expect(codes({ max_budget: 0, expires: '2026-12-24' })).toEqual(['closed_key'])
     expect(client({ max_budget: 0.5 })).toMatchObject({ disabled: false })
+  })
+
+  it('whose budget is spent is disabled if it is never reset, and reported if it is', () => {
+    const spent = { max_budget: 5, spend: 5, expires: '2026-12-24' }
+    expect(client(spent)).toMatchObject({ disabled: true })
+    expect(client({ ...spent, budget_duration: '30d' })).toMatchObject({ disabled: false })
+    expect(codes({ ...spent, budget_duration: '30d' })).toContain('budget_spent')
+    expect(client({ ...spent, spend: 4.9 })).toMatchObject({ disabled: false })
+  })
+
+  it.each([
+    ['config', { config: { a: 1 } }, 'key_config'],
+    ['permissions', { permissions: { get_spend_routes: true } }, 'key_permissions'],
+    ['its person', { user_id: 'robin' }, 'key_user_id'],
+    ['a service account', { metadata: { service_account_id: 'sa-1' } }, 'key_metadata.service_account_id'],
+    ['tags', { metadata: { tags: ['a'] } }, 'key_metadata.tags'],
+    ['an access group', { access_group_ids: ['beta'] }, 'key_access_group_ids'],
+    ['a group of models', { models: ['beta-models'] }, 'unknown_model'],
+    ['a wildcard', { models: ['openai/*'] }, 'wildcard_model'],
+    ['routes', { allowed_routes: ['/v1/embeddings'] }, 'other_routes'],
+    ['a column of a later version', { zone_lock: ['eu'] }, 'key_zone_lock'],
+  ])('with %s is reported by name', (_, key, code) => {
+    expect(codes({ expires: '2026-12-24', ...key })).toEqual([code])
+  })
+
+  it('of an ordinary row of today’s schema has nothing to report', () => {
+    const row = {
+      ...{
+        key_name: 'sk-...abcd',
+        spend: 1.5,
+        key_type: 'default',
+        soft_budget_cooldown: false,
+        rotation_count: 2,
+      },
+    }
+    expect(
+      codes({ ...row, expires: '2026-12-24', created_at: '2026-01-01', last_active: '2026-11-01' }),
+    ).toEqual([])
   })
 
   it('has no limit that is above what can be set, and the report says so', () => {

@@ -51,6 +51,10 @@ export interface Destination {
   tenants: readonly KnownTenant[]
   /** Of a key, by the policy. */
   longestLifetimeSeconds: number
+  /** Of a tenant, by the policy. */
+  mostLiveKeys: number
+  /** Whether new tenants must have a contact. */
+  contactRequired: boolean
   /** Epoch milliseconds. */
   now: number
 }

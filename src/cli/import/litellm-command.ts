@@ -12,6 +12,7 @@ import { readDestination } from './destination.ts'
 import { noteDifferences } from './differences.ts'
 import { planLiteLLM } from './litellm.ts'
 import { readLiteLLM } from './litellm-tables.ts'
+import { progressLine } from './progress.ts'
 import { printReport } from './report.ts'
 import { suspendUnfinished } from './unfinished.ts'
 
@@ -48,7 +49,10 @@ export async function importLiteLLM(
     teamless: teamlessTenant,
   })
   await noteDifferences(admin, plan.clients, 'litellm-', plan.notes)
-  await printReport(await carryOut(admin, plan, { dryRun, contact }), output)
+  await printReport(
+    await carryOut(admin, plan, { dryRun, contact, destination, progress: progressLine() }),
+    output,
+  )
 }
 
 function pairOf(given: string): [string, string] {

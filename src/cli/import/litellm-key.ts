@@ -20,3 +20,13 @@ export function expiryOf({ expires }: LiteLLMKey): number | undefined {
   const at = Date.parse(/[zZ]|[+-]\d\d(:?\d\d)?$/.test(expires) ? expires : `${expires}Z`)
   return Number.isNaN(at) ? 0 : at
 }
+
+/** Whether the budget of a key is used up. A budget without a duration is never reset. */
+export function isSpent({
+  max_budget: most,
+  spend = 0,
+  budget_duration: duration,
+}: LiteLLMKey): 'for ever' | 'until its reset' | undefined {
+  if (typeof most !== 'number' || (most > 0 && !(Number(spend) >= most))) return undefined
+  return most > 0 && duration ? 'until its reset' : 'for ever'
+}

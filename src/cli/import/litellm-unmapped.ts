@@ -30,7 +30,21 @@ const COLUMNS: Readonly<Record<string, string>> = {
   'metadata.model_rpm_limit': 'Limits apply to all models of a key together.',
   'metadata.model_tpm_limit': 'Limits apply to all models of a key together.',
   'metadata.tags': 'Use labels: mintmark key update --label.',
+  'metadata.service_account_id': 'A service account is a key of its tenant here. Its name can be a label.',
+  'metadata.allowed_passthrough_routes': GATEWAY,
+  allowed_models: 'Models of a budget: name them at the key, mintmark key update --model.',
+  default_team_member_models: 'Keys have the models of their tenant, or name their own.',
 }
+
+/** Columns that are imported, or that are LiteLLM's own records. What a later version adds is noted by its name. */
+const READ: ReadonlySet<string> = new Set(
+  `token key_name key_alias spend expires models team_id project_id metadata blocked tpm_limit rpm_limit tpd_limit
+  budget_reset_at allowed_routes key_type budget_id organization_id model_spend created_at created_by updated_at updated_by
+  settings_updated_at last_active rotation_count rotation_interval last_rotation_at key_rotation_at soft_budget_cooldown
+  team_alias admins members members_with_roles team_member_permissions allow_team_guardrail_config`.split(
+    /\s+/,
+  ),
+)
 
 const isSet = (value: unknown): boolean => {
   if (value === null || value === undefined || value === '' || value === false || value === 0) return false
@@ -45,6 +59,18 @@ export function noteUnmapped(notes: Notes, kind: 'key' | 'team', subject: string
     if (isSet(member === undefined ? value : Object(value)[member]))
       notes.add(`${kind}_${column}`, subject, `${column} of a ${kind} has no counterpart.`, cure)
   }
+}
+
+/** Notes the columns that are set and that no version of LiteLLM had which this one was written for. */
+export function noteNewColumns(notes: Notes, kind: 'key' | 'team', subject: string, row: object): void {
+  for (const [column, value] of Object.entries(row))
+    if (isSet(value) && !READ.has(column) && !Object.hasOwn(COLUMNS, column))
+      notes.add(
+        `${kind}_${column}`,
+        subject,
+        `${column} of a ${kind} is not known to this version of Mintmark, and was not imported.`,
+        'If it restricts what may be used: set the same here before the switch.',
+      )
 }
 
 /** Notes a limit that is above what can be set. */

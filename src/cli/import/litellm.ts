@@ -8,11 +8,11 @@ import {
   type NewTenant,
   nameLike,
 } from './import-plan.ts'
-import { clientIdOf, expiryOf, isHashed } from './litellm-key.ts'
+import { clientIdOf, expiryOf, isHashed, isSpent } from './litellm-key.ts'
 import { mapLimits } from './litellm-limits.ts'
 import { mapModels } from './litellm-models.ts'
 import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from './litellm-tables.ts'
-import { noteBeyond, noteUnmapped } from './litellm-unmapped.ts'
+import { noteBeyond, noteNewColumns, noteUnmapped } from './litellm-unmapped.ts'
 import { Notes } from './notes.ts'
 
 /** The label of a tenant that was made of a team: so a second import finds it again. */
@@ -117,6 +117,7 @@ function newTenant(
     notes.add('closed_team', name, 'A limit of 0 lets nothing pass: the tenant is suspended.', RESUME)
   if (beyond) noteBeyond(notes, name)
   noteUnmapped(notes, 'team', name, team)
+  noteNewColumns(notes, 'team', name, team)
   return {
     id: options.tenantOf.get(team.team_id) ?? freeId(team, taken),
     name,
@@ -160,10 +161,19 @@ function mapKey(
   )
   const { limits, closed: isLimited, beyond } = mapLimits(key, budgets.get(key.budget_id ?? ''))
   // LiteLLM refuses a key whose spend is not below its budget, from its first request on.
-  const closed = isLimited || (typeof key.max_budget === 'number' && key.max_budget <= 0)
+  const spent = isSpent(key)
+  const closed = isLimited || spent === 'for ever'
   if (closed)
     notes.add('closed_key', subject, 'A limit or budget of 0 lets nothing pass: the key is disabled.', ENABLE)
   if (beyond) noteBeyond(notes, subject)
+  if (spent === 'until its reset')
+    notes.add(
+      'budget_spent',
+      subject,
+      'The budget is spent: LiteLLM refuses the key until its reset, and it works here.',
+      DISABLE,
+    )
+  noteNewColumns(notes, 'key', subject, key)
   noteUnmapped(notes, 'key', subject, { ...budgets.get(key.budget_id ?? ''), ...withoutNulls(key) })
   const expires = expiryOf(key)
   const latest = destination.now + destination.longestLifetimeSeconds * 1000
@@ -184,6 +194,7 @@ function mapKey(
   }
 }
 
+const DISABLE = 'If it should not work until then: mintmark key disable <key>.'
 const ENABLE = 'If it should work: set its limits, then mintmark key enable <key>.'
 const LONGER = 'Its imported secret ends after 180 days: replace it before (mintmark key rotate).'
 
