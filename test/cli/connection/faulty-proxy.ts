@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 
 /** What a proxy does with one request. */
-export type Treatment =
+type Treatment =
   | 'forward'
   /** It answers with this status itself, as a proxy does whose upstream is down. */
   | { before: number; retryAfter?: string }
@@ -12,7 +12,7 @@ export type Treatment =
   | 'cut before'
   | 'cut after'
 
-export interface Seen {
+interface Seen {
   /** The number of the request, and of the change. */
   request: number
   change: number
