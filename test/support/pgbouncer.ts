@@ -19,14 +19,7 @@ export interface PgBouncer {
 }
 
 /** In front of the server of these URLs, for their roles. */
-export const startPgBouncer = (...databaseUrls: [string, ...string[]]): Promise<PgBouncer> =>
-  startPgBouncerWith({}, ...databaseUrls)
-
-/** The same with other settings. */
-export async function startPgBouncerWith(
-  settings: Record<string, string>,
-  ...databaseUrls: [string, ...string[]]
-): Promise<PgBouncer> {
+export async function startPgBouncer(...databaseUrls: [string, ...string[]]): Promise<PgBouncer> {
   if (!installed) throw new Error('MINTMARK_REQUIRE_GATEWAYS=1, and pgbouncer is not installed')
   const roles = databaseUrls.map(url => new URL(url))
   const server = new URL(databaseUrls[0])
@@ -35,7 +28,7 @@ export async function startPgBouncerWith(
   const users = join(directory, 'users')
   const user = (url: URL) => `"${decodeURIComponent(url.username)}" "${decodeURIComponent(url.password)}"\n`
   await writeFile(users, roles.map(user).join(''))
-  await writeFile(join(directory, 'ini'), configuration(server, port, users, settings))
+  await writeFile(join(directory, 'ini'), configuration(server, port, users))
   for (const [path, mode] of [
     [directory, 0o755],
     [users, 0o644],
@@ -67,26 +60,20 @@ export async function startPgBouncerWith(
   return { through, stop: () => stop(child, directory) }
 }
 
-const SETTINGS = {
-  auth_type: 'trust',
-  pool_mode: 'transaction',
-  default_pool_size: '3',
-  max_client_conn: '200',
-  ignore_startup_parameters: 'extra_float_digits',
-  server_reset_query: '',
-}
-
-const configuration = (server: URL, port: number, users: string, settings: Record<string, string>) => `
+const configuration = (server: URL, port: number, users: string) => `
 [databases]
 * = host=${server.hostname} port=${server.port || 5432}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
+auth_type = trust
 auth_file = ${users}
-${Object.entries({ ...SETTINGS, ...settings })
-  .map(([name, value]) => `${name} = ${value}`)
-  .join('\n')}
+pool_mode = transaction
+default_pool_size = 3
+max_client_conn = 200
+ignore_startup_parameters = extra_float_digits
+server_reset_query =
 `
 
 async function answers(url: string): Promise<boolean> {
@@ -94,7 +81,7 @@ async function answers(url: string): Promise<boolean> {
   client.on('error', () => {})
   try {
     await client.connect()
-    await client.query({ text: 'select $1::int', values: [1] })
+    await client.query('select 1')
     return true
   } finally {
     await client.end().catch(() => {})
