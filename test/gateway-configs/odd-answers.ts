@@ -22,7 +22,7 @@ export interface OddAnswer {
   counted: Partial<UsageRow>
 }
 
-export const count = (input: number, cached: number, output: number): Partial<UsageRow> => ({
+const count = (input: number, cached: number, output: number): Partial<UsageRow> => ({
   ...{ requests: 1, refused_requests: 0, estimated_requests: 0 },
   ...{ input_tokens: input, cached_input_tokens: cached, output_tokens: output },
 })
