@@ -81,3 +81,20 @@ export const noteBeyond = (notes: Notes, subject: string) =>
     `A limit above ${LIMIT_RANGE.max} has no counterpart: there is none here.`,
     'To limit it: mintmark tenant update, or mintmark key update.',
   )
+
+/** Models that are asked for and that Mintmark does not have. */
+export function noteUnknown(notes: Notes, unknown: readonly string[]): void {
+  for (const name of unknown) {
+    const isWildcard = name.includes('*')
+    notes.add(
+      isWildcard ? 'wildcard_model' : 'unknown_model',
+      name,
+      isWildcard
+        ? 'A wildcard grants nothing here.'
+        : 'A name that is no registered model or adapter grants nothing here.',
+      isWildcard
+        ? 'Name the models: mintmark tenant update --model <name>.'
+        : 'Register it before the import: mintmark model set <name>. Afterwards also: mintmark tenant update --model.',
+    )
+  }
+}

@@ -12,7 +12,7 @@ import { clientIdOf, expiryOf, isHashed, isSpent } from './litellm-key.ts'
 import { mapLimits } from './litellm-limits.ts'
 import { mapModels } from './litellm-models.ts'
 import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from './litellm-tables.ts'
-import { noteBeyond, noteNewColumns, noteUnmapped } from './litellm-unmapped.ts'
+import { noteBeyond, noteNewColumns, noteUnknown, noteUnmapped } from './litellm-unmapped.ts'
 import { Notes } from './notes.ts'
 
 /** The label of a tenant that was made of a team: so a second import finds it again. */
@@ -233,22 +233,6 @@ function obstacleTo(
 }
 
 const TEAMLESS = 'Give the keys without a team a tenant: --teamless-tenant <tenant>.'
-
-function noteUnknown(notes: Notes, unknown: readonly string[]): void {
-  for (const name of unknown) {
-    const isWildcard = name.includes('*')
-    notes.add(
-      isWildcard ? 'wildcard_model' : 'unknown_model',
-      name,
-      isWildcard
-        ? 'A wildcard grants nothing here.'
-        : 'A name that is no registered model or adapter grants nothing here.',
-      isWildcard
-        ? 'Name the models: mintmark tenant update --model <name>.'
-        : 'Register it before the import: mintmark model set <name>. Afterwards also: mintmark tenant update --model.',
-    )
-  }
-}
 
 const withoutNulls = (row: object) =>
   Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null))

@@ -69,7 +69,7 @@ const found = () => sql<Found>`
     SELECT name, to_regclass(name) AS oid FROM unnest(${TABLES}::text[]) AS wanted (name) WHERE to_regclass(name) IS NOT NULL
   ), triggers AS (
     SELECT ours.name AS table, tgname, tgtype, tgisinternal, tgenabled,
-      proname::text = ANY(${TRIGGER_FUNCTIONS}::text[]) AND pronamespace = current_schema()::regnamespace AS own
+      proname::text = ANY(${TRIGGER_FUNCTIONS}::text[]) AND pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AS own
     FROM ours JOIN pg_trigger ON tgrelid = ours.oid JOIN pg_proc ON pg_proc.oid = tgfoid
   )
   SELECT 'rls' AS kind, name AS table, name FROM ours WHERE row_security_active(ours.oid)

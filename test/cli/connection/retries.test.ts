@@ -52,7 +52,7 @@ const keysOf = async (set: string) => {
   return JSON.parse(stdout).filter(({ tenant }: { tenant: string }) => tenant.startsWith(`${set}-`))
 }
 
-describe('an apply of 200 documents', () => {
+describe('an apply of 200 documents', { timeout: 300_000 }, () => {
   it('goes on when Postgres goes away in the middle and comes back', async () => {
     const refused: number[] = []
     proxy.each = ({ change }) => {
