@@ -84,8 +84,8 @@ const MEMORY = '/dev/shm'
 const MEMORY_BYTES = 4 * 1024 ** 3
 
 /**
- * A folder in memory, if there is room: it saves half of the time that Postgres uses, most of it the kernel's, for the copies of the
- * template. What an earlier run left there because it was killed is removed.
+ * A folder in memory, if there is room: copies of the template are then quick. What an earlier run left there because it was killed
+ * is removed.
  */
 async function folderInMemory(): Promise<string> {
   const { bavail, bsize } = await statfs(MEMORY).catch(() => ({ bavail: 0, bsize: 0 }))
