@@ -81,6 +81,10 @@ describe('An operation, called with its example', () => {
   /** With existing ids in place of unpredictable ones. */
   async function place(path: string): Promise<string> {
     const { admin } = mintmark
+    if (path.endsWith('/set-objects/rename')) {
+      const object = { set: 'production', kind: 'tier', id: 'standard', name: 'standard' }
+      expect((await admin('POST', '/set-objects', object)).status).toBe(200)
+    }
     if (path.includes('/keys/key_')) {
       const { body } = await admin('POST', '/tenants/acme/keys', {})
       const placed = path.replace(/key_\w+/, body.id).replace(/sec_\w+/, body.secret_id)

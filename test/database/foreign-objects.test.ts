@@ -103,13 +103,13 @@ describe('What an administrator put on the tables of Mintmark', () => {
       'a counter of changes that is older than the audit trail',
       'UPDATE change_counter SET audit_id = audit_id - 1',
       'UPDATE change_counter SET audit_id = audit_id + 1',
-      /change_counter is at audit row \d+, and audit_events at row \d+, as after "pg_restore --data-only"/,
+      /change_counter is at audit row \d+, and audit_events has later ones, as after "pg_restore --data-only"/,
     ],
     [
       'a counter of changes that is older than the feed',
       'UPDATE change_counter SET number = number - 1',
       'UPDATE change_counter SET number = number + 1',
-      /change_counter is at change \d+, and change_feed at \d+, .*empty database/,
+      /change_counter is at change \d+, and change_feed has later ones, .*empty database/,
     ],
   ])('keeps a replica from starting, and it says which: %s', async (_, change, undo, text) => {
     await refused(change, text, undo)
