@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm, statfs } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -82,31 +82,24 @@ const NAME = 'mintmark-test-'
 const MEMORY = '/dev/shm'
 /** A database for each file, and the write-ahead log of all. */
 const MEMORY_BYTES = 4 * 1024 ** 3
+const LONGEST_RUN_MS = 86_400_000
 
-/**
- * A folder in memory, if there is room: copies of the template are then quick. What an earlier run left there because it was killed
- * is removed.
- */
+/** A folder in memory, if there is room: copies of the template are then quick. What runs that were killed left there is removed. */
 async function folderInMemory(): Promise<string> {
   const { bavail, bsize } = await statfs(MEMORY).catch(() => ({ bavail: 0, bsize: 0 }))
   if (bavail * bsize < MEMORY_BYTES) return tmpdir()
   for (const name of await readdir(MEMORY)) {
-    const left = name.startsWith(NAME) && !isRunning(Number.parseInt(name.slice(NAME.length), 10))
-    if (left) await rm(join(MEMORY, name), { recursive: true, force: true })
+    if (!name.startsWith(NAME)) continue
+    const folder = join(MEMORY, name)
+    // By age: containers share the memory, and their processes are not seen from here.
+    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Date.now() }))
+    if (mtimeMs < Date.now() - LONGEST_RUN_MS) await rm(folder, { recursive: true, force: true })
   }
   return MEMORY
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
 async function embeddedServer(parent: string): Promise<Server> {
-  const dataDir = await mkdtemp(join(parent, `${NAME}${process.pid}-`))
+  const dataDir = await mkdtemp(join(parent, NAME))
   // As root the database runs as another user, which would otherwise get a folder elsewhere.
   await chmod(dataDir, 0o755)
   const logger = createLogger('warn')
