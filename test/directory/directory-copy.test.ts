@@ -196,10 +196,12 @@ describe('a lost position', () => {
     ['its row has another id', () => sql('UPDATE change_feed SET id = gen_random_uuid()')],
     [
       'the database was restored to an earlier time',
-      async () => {
-        await sql('DELETE FROM change_feed WHERE number > (SELECT max(number) FROM change_feed) - 3')
-        await sql('UPDATE change_counter SET number = (SELECT max(number) FROM change_feed)')
-      },
+      () =>
+        sql(
+          `WITH last AS (SELECT max(number) - 3 AS number FROM change_feed),
+            later AS (DELETE FROM change_feed USING last WHERE change_feed.number > last.number)
+            UPDATE change_counter SET number = last.number FROM last`,
+        ),
     ],
   ]
 

@@ -3,7 +3,7 @@ import type { Database } from '../database.ts'
 
 /**
  * Whether the tables continue at the counter of changes, which is written with each of them: then changes can be made.
- * Otherwise why not, with the cure; undefined: they do. A row far ahead of the counter, as somebody who can write to the
+ * Otherwise why not, with the cure; undefined: they do. A row far ahead of the counter, as anyone who can write to the
  * database may add one, stops no change and is for `audit verify`.
  */
 export async function brokenCounter(database: Database): Promise<string | undefined> {
