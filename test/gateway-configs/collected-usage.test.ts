@@ -3,6 +3,7 @@ import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../lim
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
 import { makeReporter, type UsageRow } from '../usage/reports.ts'
+import { usageOf } from '../usage/usage-of.ts'
 import type { Behind, Gateway } from './check-environment.ts'
 import { chat, send } from './client.ts'
 import { type Collector, noCollector, startCollector } from './collector.ts'
@@ -78,14 +79,6 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
     await mintmark?.stop()
   })
 
-  /** What is counted of the one request of a key. */
-  async function usageOf(key: string): Promise<UsageRow> {
-    const read = async () =>
-      (await mintmark.admin('GET', `/usage?group_by=tenant,key&key=${key}`)).body.data[0]
-    await expect.poll(read, { timeout: 30_000, interval: 200 }).toBeDefined()
-    return read()
-  }
-
   it.skipIf(isMissing)('as the engine counts, request by request', async () => {
     const keys: string[] = []
     for (const [, path, sent, plan] of CASES) {
@@ -103,7 +96,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
     engine.plan()
     const found: [string, object][] = []
     for (const [index, [each, , , , counted]] of CASES.entries()) {
-      const row = await usageOf(keys[index] ?? '')
+      const row = await usageOf(mintmark, keys[index] ?? '')
       found.push([
         each,
         Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof UsageRow]])),
@@ -119,7 +112,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
       engine.plan({ completion: 1_000, pausesAfter: 3 })
       await cancelled(`${gateway.url}${path}`, key.token, 3)
       engine.plan()
-      const row = await usageOf(key.id)
+      const row = await usageOf(mintmark, key.id)
       expect(row).toMatchObject({ requests: 1, refused_requests: 0, ...counted })
       expect(row.input_tokens).toBeGreaterThan(0)
       expect(row.output_tokens).toBeGreaterThan(0)
@@ -140,7 +133,7 @@ describe.each(GATEWAYS)('%s writes usage for a Collector', (name, start) => {
     await collector.kill()
     await ask(10)
     await collector.start()
-    const requests = async () => (await usageOf(key.id)).requests
+    const requests = async () => (await usageOf(mintmark, key.id)).requests
     if (name === 'nginx') return expect.poll(requests, { timeout: 30_000, interval: 300 }).toBe(20)
     await expect.poll(() => ask(1).then(requests), { timeout: 30_000, interval: 1_000 }).toBeGreaterThan(20)
   })

@@ -5,6 +5,7 @@ import { cancelled, type Plan, startUsageEngine, type UsageEngine } from '../lim
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
 import { makeReporter, type UsageRow } from '../usage/reports.ts'
+import { usageOf } from '../usage/usage-of.ts'
 import { chat, send } from './client.ts'
 import { startMintmark } from './environment.ts'
 import { type Envoy, noEnvoy, startEnvoy, substitute } from './envoy.ts'
@@ -96,22 +97,6 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
     await mintmark?.stop()
   })
 
-  /** What is counted of the one request of a key. */
-  async function usageOf(key: string): Promise<UsageRow> {
-    let row: UsageRow | undefined
-    await expect
-      .poll(
-        async () => {
-          const { body } = await mintmark.admin('GET', `/usage?group_by=tenant,key&key=${key}`)
-          row = body.data[0]
-          return row
-        },
-        { timeout: 30_000, interval: 200 },
-      )
-      .toBeDefined()
-    return row as UsageRow
-  }
-
   it('as the engine counts, request by request', async () => {
     const keys: string[] = []
     for (const [, path, sent, plan] of CASES) {
@@ -129,7 +114,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
     engine.plan()
     const found: [string, object][] = []
     for (const [index, [name, , , , counted]] of CASES.entries()) {
-      const row = await usageOf(keys[index] ?? '')
+      const row = await usageOf(mintmark, keys[index] ?? '')
       found.push([
         name,
         Object.fromEntries(Object.keys(counted).map(field => [field, row[field as keyof UsageRow]])),
@@ -145,7 +130,7 @@ describe.skipIf(noEnvoy).each(['http', 'grpc'] as const)('Envoy reports usage ov
       engine.plan({ completion: 1_000, pausesAfter: 3 })
       await cancelled(`${envoy.url}${path}`, key.token, 3)
       engine.plan()
-      const row = await usageOf(key.id)
+      const row = await usageOf(mintmark, key.id)
       expect(row).toMatchObject({ requests: 1, refused_requests: 0, ...counted })
       expect(row.input_tokens).toBeGreaterThan(0)
       expect(row.output_tokens).toBeGreaterThan(0)

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
 import { makeReporter, type UsageRow } from '../usage/reports.ts'
+import { usageOf } from '../usage/usage-of.ts'
 import { chat, send } from './client.ts'
 import { startMintmark } from './environment.ts'
 import { ODD_ANSWERS, ODD_REQUESTS, type OddAnswer, type OddRequest } from './odd-answers.ts'
@@ -65,14 +66,6 @@ describe.each(REPORTING_GATEWAYS)('$name', ({ isMissing, start }) => {
     await mintmark?.stop()
   })
 
-  /** What is counted of the one request of a key. */
-  async function usageOf(key: string): Promise<UsageRow> {
-    const read = async () =>
-      (await mintmark.admin('GET', `/usage?group_by=tenant,key&key=${key}`)).body.data[0]
-    await expect.poll(read, { timeout: 30_000, interval: 200 }).toBeDefined()
-    return read()
-  }
-
   it.skipIf(isMissing)('counts each odd answer as far as it can be read', async () => {
     const keys: string[] = []
     for (const { path = '/v1/chat/completions', sent = {}, headers = [], answer } of ODD_ANSWERS) {
@@ -85,7 +78,7 @@ describe.each(REPORTING_GATEWAYS)('$name', ({ isMissing, start }) => {
     }
     const found: [string, object][] = []
     for (const [index, { name, counted }] of ODD_ANSWERS.entries()) {
-      const row = await usageOf(keys[index] ?? '')
+      const row = await usageOf(mintmark, keys[index] ?? '')
       const fields = Object.keys(counted) as (keyof UsageRow)[]
       found.push([name, Object.fromEntries(fields.map(field => [field, row[field]]))])
     }
@@ -102,11 +95,15 @@ describe.each(REPORTING_GATEWAYS)('$name', ({ isMissing, start }) => {
     }
     for (const { request } of ODD_REQUESTS) keys.push(await ask(request))
     // What was reported before is counted before.
-    await usageOf(await ask(() => ({})))
+    await usageOf(mintmark, await ask(() => ({})))
     for (const [index, { name, counted }] of ODD_REQUESTS.entries()) {
       const key = keys[index] ?? ''
       if (counted === 'refused')
-        expect(await usageOf(key), name).toMatchObject({ requests: 0, refused_requests: 1, input_tokens: 0 })
+        expect(await usageOf(mintmark, key), name).toMatchObject({
+          requests: 0,
+          refused_requests: 1,
+          input_tokens: 0,
+        })
       const { body } = await mintmark.admin('GET', `/usage?group_by=tenant&key=${key}`)
       const { requests = 0, input_tokens = 0, output_tokens = 0 } = body.data[0] ?? {}
       expect({ name, requests, input_tokens, output_tokens }).toEqual({
