@@ -1,6 +1,6 @@
 import { systemRandom } from '../system/random.ts'
 import { UNKNOWN_OUTCOME } from './connection/network-fault.ts'
-import { OutcomeUnknown, type Patience, patientCall } from './connection/patience.ts'
+import { type Outcome, OutcomeUnknown, type Patience, patientCall } from './connection/patience.ts'
 import { CliError, EXIT, exitCodeOf } from './exit-codes.ts'
 import { type Answer, httpCall, notMintmark } from './http-call.ts'
 import type { AdminSettings } from './settings.ts'
@@ -130,7 +130,7 @@ export class AdminClient {
   async *lines(path: string): AsyncGenerator<string> {
     let place: string | undefined = path
     while (place !== undefined) {
-      const { answer }: { answer: Answer } = await this.#send('GET', place)
+      const { answer }: Outcome = await this.#send('GET', place)
       if (answer.status !== 200) throw this.#refusal(answer, 'GET', place)
       yield answer.text
       const [, query] = /^<(\?[^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '') ?? []
@@ -153,11 +153,7 @@ export class AdminClient {
     throw this.#refusal(answer, method, path)
   }
 
-  #send(
-    method: string,
-    path: string,
-    body?: object,
-  ): Promise<{ answer: Answer /** An earlier try may have been carried out. */; isUnsure: boolean }> {
+  #send(method: string, path: string, body?: object): Promise<Outcome> {
     const { url, token, urlFrom } = this.#settings
     const { send, patience } = this.#connection
     const headers: Record<string, string> = {

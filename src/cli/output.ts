@@ -136,8 +136,22 @@ export class Output {
   }
 }
 
+let hasProgress = false
+
+/**
+ * Shows how far a command is, in one line of the terminal, in place of the one before; an empty one removes it. Nothing where
+ * standard error is no terminal.
+ */
+export function printProgress(line: string): void {
+  const { stderr } = streams()
+  if (!stderr.isTTY) return
+  stderr.write(`\r\x1b[K${line}`)
+  hasProgress = line !== ''
+}
+
 /** Prints an error; all errors have this format. */
 export function printError(message: string, details: readonly string[] = []): void {
+  if (hasProgress) printProgress('')
   const name = styled(['bold', 'red'], 'mintmark:', streams().stderr)
   const lines = [message, ...details].flatMap(text => text.split('\n')).map(printable)
   streams().stderr.write(`${name} ${lines.join('\n  ')}\n`)
@@ -145,6 +159,7 @@ export function printError(message: string, details: readonly string[] = []): vo
 
 /** Prints what delays the command, in every format: standard error is not its result. */
 export function printNotice(line: string): void {
+  if (hasProgress) printProgress('')
   streams().stderr.write(`${styled('bold', 'mintmark:', streams().stderr)} ${printable(line)}\n`)
 }
 

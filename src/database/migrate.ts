@@ -4,6 +4,7 @@ import pg from 'pg'
 import { CannotStart } from '../errors.ts'
 import { systemClock } from '../system/clock.ts'
 import type { PasswordCommand } from '../system/password-command.ts'
+import { withTimeout } from '../system/timeout.ts'
 import { TransactionDialect } from './connection.ts'
 import { currentClient } from './current-client.ts'
 import type { Database } from './database.ts'
@@ -47,7 +48,9 @@ export async function migrate(
   })
   try {
     return await underLock(db, async () => {
-      await withinTime(sql`SELECT 1`.execute(db))
+      // A pooler with one connection would let the second one wait for the first.
+      const second = await withTimeout(systemClock, SECOND_MS, sql`SELECT 1`.execute(db))
+      if (second === 'timed_out') throw new CannotStart(ONE_CONNECTION)
       await withLockRetries(() => db.transaction().execute(trx => prepareForMigration(trx, schema)))
       const applied: string[] = []
       for (;;) {
@@ -94,21 +97,6 @@ async function withLockRetries<T>(work: () => Promise<T>): Promise<T> {
       if (systemClock.monotonicMs() - begun > LONGEST_MS) throw new CannotStart(HELD, { cause: error })
       await systemClock.sleep(PAUSE_MS)
     }
-  }
-}
-
-/** A pooler with one connection would let the second one wait for the first. @throws {CannotStart} */
-async function withinTime(second: Promise<unknown>): Promise<void> {
-  const over = new AbortController()
-  const late = systemClock.sleep(SECOND_MS, over.signal).then(() => {
-    throw new CannotStart(ONE_CONNECTION)
-  })
-  try {
-    await Promise.race([second, late])
-  } finally {
-    late.catch(() => {})
-    second.catch(() => {})
-    over.abort()
   }
 }
 

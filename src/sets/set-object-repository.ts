@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
 import { type Page, type PageRequest, toPage } from '../database/page.ts'
 import type { Membership, ObjectName, SetKind, SetObject } from './set-object.ts'
@@ -79,15 +80,10 @@ export async function renameObject(trx: Handle, { kind, id }: ObjectName, name: 
   await trx.updateTable('set_objects').set({ name }).where(COLUMNS[kind], '=', id).execute()
 }
 
-/** Locks the rows of a set until the end of the transaction, and counts them. */
+/** Keeps others from renaming a set of this name, or to it, until the end of the transaction, and counts its objects. */
 export async function lockSet(trx: Handle, set: string): Promise<number> {
-  const rows = await trx
-    .selectFrom('set_objects')
-    .select('seq')
-    .where('set_name', '=', set)
-    .orderBy('seq')
-    .forUpdate()
-    .execute()
+  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`mintmark set ${set}`}, 0))`.execute(trx)
+  const rows = await trx.selectFrom('set_objects').select('seq').where('set_name', '=', set).execute()
   return rows.length
 }
 

@@ -37,8 +37,8 @@ export class Patience {
 
   /** Waits before the request that failed since `since` is sent again; false, at once: that would be too late. */
   async wait(why: Failure, since: number, tries: number): Promise<boolean> {
-    const isFirst = why.isConnection && !this.#hasAnswered
-    const requestMs = isFirst ? Math.min(this.#requestMs, FIRST_ANSWER_MS) : this.#requestMs
+    if (!why.isConnection) this.#hasAnswered = true
+    const requestMs = !this.#hasAnswered ? Math.min(this.#requestMs, FIRST_ANSWER_MS) : this.#requestMs
     const pauseMs = 1000 * (why.retryAfterSeconds ?? Math.min(2 ** (tries - 1), LONGEST_PAUSE_SECONDS))
     if (this.now + pauseMs > since + requestMs || this.#waitedMs + pauseMs > WHOLE_COMMAND_MS) return false
     if (!this.#hasSaid)
@@ -60,6 +60,13 @@ interface Failure {
   retryAfterSeconds?: number
 }
 
+/** How a request ended. */
+export interface Outcome {
+  answer: Answer
+  /** An earlier try may have been carried out. */
+  isUnsure: boolean
+}
+
 /**
  * A change was sent again because its answer was lost, and the answer to that does not show what the first one did: it names a
  * version that the first one may have changed, or lacks the secret that only the first answer had.
@@ -79,14 +86,14 @@ export class OutcomeUnknown extends CliError {
 /**
  * The answer to a request, which is sent again while the service is unavailable: 429, 502, 503, 504, or no connection. What may
  * have been carried out is sent again only where that does no harm (RFC 9110 section 9.2.2): GET, PUT, DELETE, POST with an
- * Idempotency-Key, PATCH with If-Match. `isUnsure`: an earlier try may have been carried out.
+ * Idempotency-Key, PATCH with If-Match.
  * @throws {CliError} what `send` throws in the end
  */
 export async function patientCall(
   patience: Patience | undefined,
   request: { method: string; headers: Readonly<Record<string, string>> },
   send: () => Promise<Answer>,
-): Promise<{ answer: Answer; isUnsure: boolean }> {
+): Promise<Outcome> {
   if (!patience) return { answer: await send(), isUnsure: false }
   const since = patience.now
   let isUnsure = false

@@ -1,5 +1,6 @@
 import { type AdminClient, ApiError, path } from '../admin-client.ts'
 import { EXIT } from '../exit-codes.ts'
+import { printProgress } from '../output.ts'
 import type { Destination, ImportedClient, ImportPlan } from './import-plan.ts'
 import type { Notes } from './notes.ts'
 
@@ -35,13 +36,7 @@ export async function carryOut(
     dryRun,
     contact,
     destination,
-    progress,
-  }: {
-    dryRun: boolean
-    contact: string | undefined
-    destination: Destination
-    progress: (done: number, all: number) => void
-  },
+  }: { dryRun: boolean; contact: string | undefined; destination: Destination },
 ): Promise<ImportReport> {
   const { notes } = plan
   const fresh = new Set(plan.tenants.map(({ id }) => id))
@@ -67,7 +62,8 @@ export async function carryOut(
     }
     const accepted = clients.filter(({ client_id }) => !refused.has(client_id))
     if (!dryRun && accepted.length > 0) await admin.post('/imported-clients', { clients: accepted })
-    progress(Math.min(from + CLIENTS_A_REQUEST, planned.length), planned.length)
+    const done = from + clients.length
+    printProgress(done < planned.length ? `${done} of ${planned.length} keys` : '')
   }
   const ids = plan.tenants.flatMap(({ id }) => (refusedTenants.has(id) ? [] : id))
   return { dry_run: dryRun, tenants: { created: ids.length, ids }, keys, notes: notes.all }
@@ -162,7 +158,8 @@ function foreseen(row: Row, clients: readonly ImportedClient[], room: Map<string
   const tenant = clients.find(({ client_id }) => client_id === row.client_id)?.tenant ?? ''
   const left = room.get(tenant)
   if (left === undefined) return row.errors
-  const errors = row.errors.filter(({ message }) => message !== 'is not a tenant')
+  // That it does not exist yet.
+  const errors = row.errors.filter(({ pointer }) => pointer !== '/tenant')
   if (errors.length > 0) return errors
   room.set(tenant, left - 1)
   return left > 0

@@ -8,7 +8,6 @@ import { noteDifferences } from './differences.ts'
 import { type ExportedKey, planExport } from './exported-key.ts'
 import { clientsOf, readClients } from './import-file.ts'
 import { kongKeys } from './kong.ts'
-import { progressLine } from './progress.ts'
 import { printReport } from './report.ts'
 import { unkeyKeys } from './unkey.ts'
 
@@ -47,10 +46,7 @@ export async function importExport(
     ])
   const plan = planExport(keys, destination, { tenant, label })
   await noteDifferences(admin, plan.clients, prefix, plan.notes)
-  await printReport(
-    await carryOut(admin, plan, { dryRun, contact, destination, progress: progressLine() }),
-    output,
-  )
+  await printReport(await carryOut(admin, plan, { dryRun, contact, destination }), output)
 }
 
 /** A JSON array, NDJSON or CSV. */

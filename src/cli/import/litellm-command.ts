@@ -12,7 +12,6 @@ import { readDestination } from './destination.ts'
 import { noteDifferences } from './differences.ts'
 import { planLiteLLM } from './litellm.ts'
 import { readLiteLLM } from './litellm-tables.ts'
-import { progressLine } from './progress.ts'
 import { printReport } from './report.ts'
 import { suspendUnfinished } from './unfinished.ts'
 
@@ -49,10 +48,7 @@ export async function importLiteLLM(
     teamless: teamlessTenant,
   })
   await noteDifferences(admin, plan.clients, 'litellm-', plan.notes)
-  await printReport(
-    await carryOut(admin, plan, { dryRun, contact, destination, progress: progressLine() }),
-    output,
-  )
+  await printReport(await carryOut(admin, plan, { dryRun, contact, destination }), output)
 }
 
 function pairOf(given: string): [string, string] {

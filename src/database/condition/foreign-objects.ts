@@ -59,7 +59,7 @@ export async function foreignObjects(database: Database): Promise<string | undef
   const { rows } = await database.run(db => found().execute(db))
   const [first] = rows
   if (!first) return undefined
-  const more = rows.length > 1 ? ` And ${rows.length - 1} more of this kind.` : ''
+  const more = rows.length > 1 ? ` And ${rows.length - 1} more.` : ''
   return `${SENTENCES[first.kind](first)}${more}`
 }
 

@@ -36,12 +36,12 @@ const patient = () => ({ ...at.env, MINTMARK_URL: proxy.url, MINTMARK_RETRY_SECO
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
   mintmark(args, { env: { ...patient(), ...env } })
 
-/** 200 documents: the set, 99 tenants and 100 keys. */
+/** 60 documents: the set, 29 tenants and 30 keys. */
 function textOf(set: string): string {
   const tenant = (number: number) => `resource: tenant\nid: ${set}-${number}\nname: ${set}`
-  const key = (number: number) => `resource: key\ntenant: ${set}-${number % 99}\nname: key-${number}`
-  const numbers = Array.from({ length: 100 }, (_, number) => number)
-  return [`resource: set\nname: ${set}`, ...numbers.slice(0, 99).map(tenant), ...numbers.map(key)].join(
+  const key = (number: number) => `resource: key\ntenant: ${set}-${number % 29}\nname: key-${number}`
+  const numbers = Array.from({ length: 30 }, (_, number) => number)
+  return [`resource: set\nname: ${set}`, ...numbers.slice(0, 29).map(tenant), ...numbers.map(key)].join(
     '\n---\n',
   )
 }
@@ -52,11 +52,11 @@ const keysOf = async (set: string) => {
   return JSON.parse(stdout).filter(({ tenant }: { tenant: string }) => tenant.startsWith(`${set}-`))
 }
 
-describe('an apply of 200 documents', { timeout: 300_000 }, () => {
+describe('an apply of 60 documents', { timeout: 300_000 }, () => {
   it('goes on when Postgres goes away in the middle and comes back', async () => {
     const refused: number[] = []
     proxy.each = ({ change }) => {
-      if (change === 120 && refused.length === 0) void postgres.become('cut')
+      if (change === 36 && refused.length === 0) void postgres.become('cut')
       return 'forward'
     }
     proxy.answered = async status => {
@@ -72,7 +72,7 @@ describe('an apply of 200 documents', { timeout: 300_000 }, () => {
       1,
     )
     expect(ended.stderr).toContain('The service answers 503: ')
-    expect(await keysOf('outage')).toHaveLength(100)
+    expect(await keysOf('outage')).toHaveLength(30)
     expect((await run(['diff', '-f', file])).code).toBe(0)
   })
 
@@ -82,8 +82,8 @@ describe('an apply of 200 documents', { timeout: 300_000 }, () => {
     expect((await run(['apply', '-f', clean])).code).toBe(0)
     const writes = (await at.writes()) - before
     proxy.each = ({ request }) => {
-      if (request % 120 === 0) return 'cut after'
-      if (request % 100 === 0) return 'cut before'
+      if (request % 40 === 0) return 'cut after'
+      if (request % 30 === 0) return 'cut before'
       if (request % 11 === 0) return { after: 502, retryAfter: '0' }
       return request % 7 === 0 ? { before: 503, retryAfter: '0' } : 'forward'
     }
@@ -93,7 +93,7 @@ describe('an apply of 200 documents', { timeout: 300_000 }, () => {
     expect(ended.code, ended.stderr).toBe(0)
     expect((await at.writes()) - start).toBe(writes)
     proxy.each = () => 'forward'
-    expect(await keysOf('flaky')).toHaveLength(100)
+    expect(await keysOf('flaky')).toHaveLength(30)
     expect((await run(['diff', '-f', file])).code).toBe(0)
   })
 
