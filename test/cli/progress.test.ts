@@ -1,12 +1,17 @@
-import { PassThrough } from 'node:stream'
+import { Writable } from 'node:stream'
 import { expect, it } from 'vitest'
 import { printError, printNotice, printProgress } from '../../src/cli/output.ts'
 import { withStreams } from '../../src/cli/streams.ts'
 
 function written(isTTY: boolean, act: () => void): string {
-  const stderr = Object.assign(new PassThrough(), { isTTY })
+  let text = ''
+  const write = (chunk: Buffer, _: string, done: () => void) => {
+    text += chunk
+    done()
+  }
+  const stderr = Object.assign(new Writable({ write }), { isTTY })
   withStreams({ stdin: process.stdin, stdout: process.stdout, stderr }, act)
-  return String(stderr.read() ?? '')
+  return text
 }
 
 it('progress is one line, which a notice and an error replace', () => {
