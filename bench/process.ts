@@ -33,6 +33,9 @@ export interface ServerProcess {
   complaints(): string
   /** Truncates its log file. */
   truncateLog(): void
+  /** Stops it and its processes where they are (SIGSTOP) until `resume()`: they use no CPU. */
+  pause(): void
+  resume(): void
   stop(): Promise<void>
 }
 
@@ -98,6 +101,9 @@ export async function startProgram(options: {
     throw error
   })
   const pid = child.pid ?? 0
+  const signal = (name: NodeJS.Signals) => {
+    for (const each of [pid, ...childrenOf(pid)]) process.kill(each, name)
+  }
   return {
     pid,
     url: ready?.public ?? '',
@@ -109,6 +115,8 @@ export async function startProgram(options: {
     residentBytes: () => residentBytes(pid),
     complaints,
     truncateLog: () => truncateSync(`${file}.out`),
+    pause: () => signal('SIGSTOP'),
+    resume: () => signal('SIGCONT'),
     stop: async () => {
       await ended(child)
       await Promise.all([rm(`${file}.out`), rm(`${file}.err`)])
