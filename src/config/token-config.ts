@@ -90,7 +90,7 @@ export function readTokens(env: Env): TokenConfig {
       min: 1,
       max: 5_000_000,
       description:
-        'most API keys in memory, about 0.5 KB each. If there are more, the least recently used API keys need a Postgres query at each exchange',
+        'most API keys in memory, about 1 KB each. If there are more, the least recently used API keys need a Postgres query at each exchange',
     }),
   }
 }
