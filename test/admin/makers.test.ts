@@ -236,7 +236,11 @@ describe('Revoking an admin token', () => {
         })
       const statuses = (at: TestService) =>
         Promise.all(pairs.map(async pair => (await present(pair, at)).status))
-      await until('the replica accepts all', () => statuses(replica), all => all.join() === '200,200,200')
+      await until(
+        'the replica accepts all',
+        () => statuses(replica),
+        all => all.join() === '200,200,200',
+      )
 
       const dry = (await revoke(maker.id, { cascade: true, dry_run: true })).body
       expect(dry.would_delete_credentials).toBe(2)
@@ -244,7 +248,11 @@ describe('Revoking an admin token', () => {
       const { body } = await revoke(maker.id, { cascade: true, reason: 'stolen' })
       expect(body.cascade).toEqual({ admin_tokens: 1, keys: 0, secrets: 0, credentials: 2, left: 0 })
       expect(await statuses(mintmark)).toEqual([401, 401, 200])
-      await until('the replica rejects them', () => statuses(replica), all => all.join() === '401,401,200')
+      await until(
+        'the replica rejects them',
+        () => statuses(replica),
+        all => all.join() === '401,401,200',
+      )
     } finally {
       await replica.stop()
     }
@@ -306,7 +314,10 @@ describe('Revoking an admin token', () => {
     const place = `/admin-tokens/${owner.id}/revoke`
     expect((await owner.call('POST', place, { cascade: true }, { 'if-match': '"other"' })).status).toBe(412)
     const { status, body } = await owner.call('POST', place, { cascade: true }, { 'if-match': etag })
-    expect([status, body.cascade]).toEqual([200, { admin_tokens: 0, keys: 1, secrets: 0, credentials: 0, left: 0 }])
+    expect([status, body.cascade]).toEqual([
+      200,
+      { admin_tokens: 0, keys: 1, secrets: 0, credentials: 0, left: 0 },
+    ])
     expect(await exchange(key)).toBe(401)
   })
 })

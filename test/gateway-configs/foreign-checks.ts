@@ -7,7 +7,7 @@ import { send } from './client.ts'
 
 const INTERNAL = 'internal-of-another-service'
 const answer = (status: string, headers: string[] = [], body = '') =>
-  ['HTTP/1.1 ' + status, ...headers, `Content-Length: ${body.length}`, '', body].join('\r\n')
+  [`HTTP/1.1 ${status}`, ...headers, `Content-Length: ${body.length}`, '', body].join('\r\n')
 
 /** What something else than Mintmark could answer at its address: a proxy in between, or another service. */
 const ANSWERS: [what: string, bytes: string][] = [
@@ -43,7 +43,8 @@ export function checkForeignChecks(
           bytes = theirs
           const { text } = await send(gateway.url, { token: acme.secret })
           expect({ what, reached: upstream.requests.length }).toEqual({ what, reached: 0 })
-          if (expected.hidesForeign) expect({ what, text }).not.toMatchObject({ text: expect.stringContaining(INTERNAL) })
+          if (expected.hidesForeign)
+            expect({ what, text }).not.toMatchObject({ text: expect.stringContaining(INTERNAL) })
         }
       } finally {
         await gateway.stop()

@@ -151,29 +151,30 @@ interface Rehearsal {
   would_revoke: number
   would_revoke_keys: number
   would_revoke_secrets: number
-  would_delete_credentials: number
+  /** Absent: of a version that deletes none, as `credentials` below. */
+  would_delete_credentials?: number
   admin_tokens: { id: string }[]
   keys: { id: string }[]
   secrets: { id: string; key: string }[]
-  credentials: { id: string; key: string }[]
+  credentials?: { id: string; key: string }[]
 }
 
 interface Cascade {
   admin_tokens: number
   keys: number
   secrets: number
-  credentials: number
+  credentials?: number
   left: number
 }
 
 /** One line with the numbers, then one for each object that is named. */
 function rehearsalText(would: Rehearsal): string {
   const { would_revoke: tokens, would_revoke_keys: keys, would_revoke_secrets: secrets } = would
-  const { would_delete_credentials: credentials } = would
+  const { would_delete_credentials: credentials = 0 } = would
   const named = [
     ...would.admin_tokens.map(({ id }) => id),
     ...would.keys.map(({ id }) => id),
-    ...[...would.secrets, ...would.credentials].map(({ id, key }) => `${id} of ${key}`),
+    ...[...would.secrets, ...(would.credentials ?? [])].map(({ id, key }) => `${id} of ${key}`),
   ]
   return [`Would revoke ${counted(tokens, keys, secrets, credentials)}.`, ...named].join('\n')
 }
@@ -185,7 +186,7 @@ const counted = (tokens: number, keys: number, secrets: number, credentials: num
 async function revokeAll(admin: AdminClient, place: string, body: object) {
   let part = await admin.post<AdminToken & { cascade?: Cascade }>(place, body)
   if (!part.cascade) return { revoked: part, note: '' }
-  const done = { ...part.cascade }
+  const done = { credentials: 0, ...part.cascade }
   while ((part.cascade?.left ?? 0) > 0) {
     part = await admin.unconditional.post<AdminToken & { cascade?: Cascade }>(place, body)
     done.admin_tokens += part.cascade?.admin_tokens ?? 0
