@@ -16,6 +16,7 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_tenant_live
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_created_by ON api_keys (created_by, seq);
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_key_secrets_added_by ON api_key_secrets (created_by, seq)
   WHERE by_rotation AND revoked_at IS NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS key_credentials_created_by ON key_credentials (created_by, seq);
 -- What ended last: src/tombstones/.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_revoked ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_disabled ON api_keys (disabled_at) WHERE disabled_at IS NOT NULL;

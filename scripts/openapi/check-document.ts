@@ -65,8 +65,9 @@ const HEADERS: Record<string, object> = {
     schema: text,
   },
   'X-Mintmark-Denial': {
-    description: 'Copy of the response body, for gateways that forward only headers.',
-    required: true,
+    description:
+      'Copy of the response body, at `/check` only, for gateways that forward only headers. The gateway must remove this header from the response to its client.',
+    required: false,
     schema: text,
   },
   'X-Mintmark-Reason': {

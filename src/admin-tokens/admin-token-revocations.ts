@@ -4,6 +4,12 @@ import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
 import { requireVersion } from '../database/version.ts'
 import { NotFound } from '../errors.ts'
+import {
+  type AddedCredential,
+  countAddedCredentials,
+  findAddedCredentials,
+} from '../identity-providers/made-credential-repository.ts'
+import { deleteMadeCredentials } from '../identity-providers/made-credentials.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { type AdminToken, adminTokenTarget, adminTokenVersion, introspectorChanges } from './admin-token.ts'
 import {
@@ -25,11 +31,12 @@ const MOST_PARTS = 4
 const MOST_COUNTED = 10_000
 const MOST_SHOWN = 100
 
-/** Numbers of objects: `keys` that the tokens made, and `secrets` that they added to keys of others. */
+/** Numbers of objects: `keys` that the tokens made, and `secrets` and `credentials` that they added to keys of others. */
 interface MadeCount {
   adminTokens: number
   keys: number
   secrets: number
+  credentials: number
 }
 
 /** What a cascade revoked, and how many objects are left for the next request. */
@@ -41,13 +48,13 @@ export interface Cascade extends MadeCount {
 export interface RevocationRehearsal {
   count: MadeCount
   tokens: readonly AdminToken[]
-  made: MadeKeys
+  made: MadeKeys & { credentials: readonly AddedCredential[] }
 }
 
 /**
  * Revokes admin tokens, irreversibly and on every replica at once. A cascade ends what a token made, directly or through
- * admin tokens that it issued: first those tokens, so that none of them makes more, then keys and added secrets, in
- * transactions of bounded size. The caller repeats the request until none is left.
+ * admin tokens that it issued: first those tokens, so that none of them makes more, then keys, added secrets and added
+ * credentials, in transactions of bounded size. The caller repeats the request until none is left.
  */
 export class AdminTokenRevocations {
   readonly #database: Database
@@ -101,26 +108,32 @@ export class AdminTokenRevocations {
         return {
           count: { ...NOTHING, adminTokens: own.length },
           tokens: own,
-          made: { keys: [], secrets: [] },
+          made: { keys: [], secrets: [], credentials: [] },
         }
       const count = await countLeft(trx, id)
+      const makers = await makersOf(trx, id)
       return {
         count: { ...count, adminTokens: count.adminTokens + own.length },
         tokens: [...own, ...(await findDescendants(trx, id, MOST_SHOWN))].slice(0, MOST_SHOWN),
-        made: await findMade(trx, await makersOf(trx, id), MOST_SHOWN),
+        made: {
+          ...(await findMade(trx, makers, MOST_SHOWN)),
+          credentials: await findAddedCredentials(trx, makers, MOST_SHOWN),
+        },
       }
     })
   }
 }
 
-const NOTHING: MadeCount = { adminTokens: 0, keys: 0, secrets: 0 }
+const NOTHING: MadeCount = { adminTokens: 0, keys: 0, secrets: 0, credentials: 0 }
 
-const total = ({ adminTokens, keys, secrets }: MadeCount) => adminTokens + keys + secrets
+const total = ({ adminTokens, keys, secrets, credentials }: MadeCount) =>
+  adminTokens + keys + secrets + credentials
 
 const sum = (a: MadeCount, b: MadeCount): MadeCount => ({
   adminTokens: a.adminTokens + b.adminTokens,
   keys: a.keys + b.keys,
   secrets: a.secrets + b.secrets,
+  credentials: a.credentials + b.credentials,
 })
 
 async function revokeToken(mutation: Mutation, token: AdminToken, reason: string | null): Promise<void> {
@@ -147,9 +160,12 @@ async function revokePart(
     if (adminTokens === MOST_AT_ONCE) return { ...NOTHING, adminTokens }
     if (tokens.length === 0) break
   }
-  const options = { reason, most: MOST_AT_ONCE - adminTokens }
-  const { keys, secrets } = await revokeMade(mutation, seals, await makersOf(trx, id), options)
-  return { adminTokens, keys: keys.length, secrets: secrets.length }
+  const makers = await makersOf(trx, id)
+  let most = MOST_AT_ONCE - adminTokens
+  const { keys, secrets } = await revokeMade(mutation, seals, makers, { reason, most })
+  most -= keys.length + secrets.length
+  const { length: credentials } = await deleteMadeCredentials(mutation, makers, { reason, most })
+  return { adminTokens, keys: keys.length, secrets: secrets.length, credentials }
 }
 
 /** The token, and those that it issued, directly or indirectly, in any state. */
@@ -157,5 +173,7 @@ const makersOf = async (db: Handle, id: string) => [id, ...(await findDescendant
 
 async function countLeft(db: Handle, id: string): Promise<MadeCount> {
   const adminTokens = await countDescendants(db, id)
-  return { adminTokens, ...(await countMade(db, await makersOf(db, id), MOST_COUNTED)) }
+  const makers = await makersOf(db, id)
+  const credentials = await countAddedCredentials(db, makers, MOST_COUNTED)
+  return { adminTokens, ...(await countMade(db, makers, MOST_COUNTED)), credentials }
 }

@@ -133,7 +133,7 @@ export function adminTokenRoutes(
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, everything that this token created is revoked too, directly or through admin tokens that it created. First admin tokens are revoked, then keys, then secrets that were added to other keys by a rotation. Each request revokes at most 2,000 objects: repeat it until `left` is 0. Idempotent: a second request keeps the reason of the first.',
+        'Permanently revokes the token: every replica rejects the next request with it. With `cascade`, everything that this token created is revoked too, directly or through admin tokens that it created. First admin tokens are revoked, then keys, then secrets that were added to other keys by a rotation, then credentials (public keys, and rules for workloads) that were added to other keys. Identity providers and usage reporters stay. Each request revokes at most 2,000 objects: repeat it until `left` is 0. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',
@@ -153,10 +153,11 @@ export function adminTokenRoutes(
   ]
 }
 
-const cascadeToWire = ({ adminTokens, keys, secrets, left }: Cascade) => ({
+const cascadeToWire = ({ adminTokens, keys, secrets, credentials, left }: Cascade) => ({
   admin_tokens: adminTokens,
   keys,
   secrets,
+  credentials,
   left,
 })
 
@@ -166,11 +167,19 @@ function rehearsalToWire({ count, tokens, made }: RevocationRehearsal) {
     would_revoke: count.adminTokens,
     would_revoke_keys: count.keys,
     would_revoke_secrets: count.secrets,
+    would_delete_credentials: count.credentials,
     admin_tokens: tokens.map(({ id, name, role }) => ({ id, name, role })),
     keys: made.keys.map(({ id, tenantId, name }) => ({ id, tenant: tenantId, name })),
-    secrets: made.secrets.map(({ id, keyId, tenantId }) => ({ id, key: keyId, tenant: tenantId })),
+    secrets: made.secrets.map(onKey),
+    credentials: made.credentials.map(onKey),
   }
 }
+
+const onKey = ({ id, keyId, tenantId }: { id: string; keyId: string; tenantId: string }) => ({
+  id,
+  key: keyId,
+  tenant: tenantId,
+})
 
 function toWire(token: AdminToken, now: number) {
   return {

@@ -71,9 +71,9 @@ function check(
   const held = new HeldBytes(MOST_HELD_BYTES)
   return async (req, res) => {
     const body = async () => (readsBody ? readBody(req, LONGEST_BODY_BYTES, held) : NO_BODY)
-    const admitted = await admit(authorizer, req, res, body, ({ denial: { code }, reason }) => ({
-      [REASON_HEADER]: exactReasons ? reason : code,
-    }))
+    const admitted = await admit(authorizer, req, res, body, ({ denial: refusal, reason }) =>
+      forGateway(refusal, exactReasons ? reason : refusal.code),
+    )
     if (!admitted) return
     const { jwt, claims } = admitted
     const left = Math.floor(claims.exp - now() / 1000) - 1
@@ -183,19 +183,25 @@ function send(
   event.fields.reason = reason
   if (refusal.status === 503) event.error = refusal.cause
   const body = JSON.stringify(denialBody(refusal))
-  answerJson(res, refusal.status, body, headerList({ ...refusal.headers, [DENIAL_HEADER]: body, ...more }))
+  answerJson(res, refusal.status, body, headerList({ ...refusal.headers, ...more }))
 }
+
+/** What a gateway reads of a denied check, and keeps from its client. */
+const forGateway = (refusal: Denial, reason: string) => ({
+  [DENIAL_HEADER]: JSON.stringify(denialBody(refusal)),
+  [REASON_HEADER]: reason,
+})
 
 /** A malformed request is 403 here, whatever its HTTP status: gateways handle no other denial. */
 function refuseCheck(thrown: unknown, res: ServerResponse): void {
   const error = toRequestError(thrown)
   if (error instanceof RequestError) {
-    send(res, denial('invalid_request', { detail: error.message }), 'invalid_request', {
-      [REASON_HEADER]: 'invalid_request',
-    })
+    const refusal = denial('invalid_request', { detail: error.message })
+    send(res, refusal, 'invalid_request', forGateway(refusal, 'invalid_request'))
     return
   }
-  send(res, unavailable(error), 'unavailable', { [REASON_HEADER]: 'unavailable' })
+  const refusal = unavailable(error)
+  send(res, refusal, 'unavailable', forGateway(refusal, 'unavailable'))
 }
 
 const unavailable = (error: unknown) =>

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { jws, newPair, type SigningPair } from '../identity-providers/assertions.ts'
 import { startReplica } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -31,6 +33,11 @@ const makeToken = async ({ call }: Caller, role: string, tenant: string | null =
 const root = { call: (...given: Parameters<TestService['admin']>) => admin(...given) }
 const exchange = async ({ secret }: Pick<Key, 'secret'>, at = mintmark) =>
   (await at.token({ grant_type: 'client_credentials', client_secret: secret })).status
+const clientAssertion = (pair: SigningPair, clientId: string) => {
+  const now = Math.floor(Date.now() / 1000)
+  const claims = { iss: clientId, sub: clientId, aud: mintmark.service.issuer }
+  return jws(pair, { alg: 'ES256', kid: pair.kid }, { ...claims, jti: randomUUID(), iat: now, exp: now + 60 })
+}
 const revoke = (id: string, body: object = {}) => admin('POST', `/admin-tokens/${id}/revoke`, body)
 
 describe('An admin token that expires', () => {
@@ -185,7 +192,7 @@ describe('Revoking an admin token', () => {
       await until('the replica rejects them', statuses, all => all.every(status => status === 401))
       expect(body).toMatchObject({
         state: 'revoked',
-        cascade: { admin_tokens: 1, keys: 2, secrets: 1, left: 0 },
+        cascade: { admin_tokens: 1, keys: 2, secrets: 1, credentials: 0, left: 0 },
       })
       for (const key of kept) expect(await exchange(key, replica)).toBe(200)
       expect((await grandchild.call('GET', '/keys')).status).toBe(401)
@@ -201,7 +208,51 @@ describe('Revoking an admin token', () => {
         `key.secret-revoke ${rootKey.id}`,
       ])
       const again = await revoke(owner.id, { cascade: true, reason: 'again' })
-      expect(again.body.cascade).toEqual({ admin_tokens: 0, keys: 0, secrets: 0, left: 0 })
+      expect(again.body.cascade).toEqual({ admin_tokens: 0, keys: 0, secrets: 0, credentials: 0, left: 0 })
+    } finally {
+      await replica.stop()
+    }
+  })
+
+  it('with cascade deletes credentials that it added to keys of others, and none of another maker', async () => {
+    const replica = await startReplica(mintmark)
+    try {
+      const maker = await issue(mintmark, 'tenant-admin', 'acme')
+      const child = await makeToken(maker, 'tenant-admin', 'acme')
+      const { body: key } = await admin('POST', '/tenants/acme/workload-keys', { credential: null })
+      const pairs = [newPair('of-maker'), newPair('of-child'), newPair('of-root')] as const
+      const added: string[] = []
+      for (const [index, { call }] of [maker, child, root].entries()) {
+        const jwks = { keys: [pairs[index]?.jwk] }
+        const answer = await call('POST', `/keys/${key.key}/credentials`, { type: 'public_key', jwks })
+        expect(answer.status, answer.text).toBe(201)
+        added.push(answer.body.id)
+      }
+      const present = (pair: SigningPair, at: TestService) =>
+        at.token({
+          grant_type: 'client_credentials',
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+          client_assertion: clientAssertion(pair, key.key),
+        })
+      const statuses = (at: TestService) =>
+        Promise.all(pairs.map(async pair => (await present(pair, at)).status))
+      await until(
+        'the replica accepts all',
+        () => statuses(replica),
+        all => all.join() === '200,200,200',
+      )
+
+      const dry = (await revoke(maker.id, { cascade: true, dry_run: true })).body
+      expect(dry.would_delete_credentials).toBe(2)
+      expect(dry.credentials.map(({ id }: Key) => id)).toEqual([added[1], added[0]])
+      const { body } = await revoke(maker.id, { cascade: true, reason: 'stolen' })
+      expect(body.cascade).toEqual({ admin_tokens: 1, keys: 0, secrets: 0, credentials: 2, left: 0 })
+      expect(await statuses(mintmark)).toEqual([401, 401, 200])
+      await until(
+        'the replica rejects them',
+        () => statuses(replica),
+        all => all.join() === '401,401,200',
+      )
     } finally {
       await replica.stop()
     }
@@ -215,7 +266,7 @@ describe('Revoking an admin token', () => {
       [maker.id],
     )
     const first = (await revoke(maker.id, { cascade: true })).body.cascade
-    expect(first).toEqual({ admin_tokens: 0, keys: 2000, secrets: 0, left: 100 })
+    expect(first).toEqual({ admin_tokens: 0, keys: 2000, secrets: 0, credentials: 0, left: 100 })
     expect((await revoke(maker.id, { cascade: true })).body.cascade).toMatchObject({ keys: 100, left: 0 })
   })
 
@@ -263,7 +314,10 @@ describe('Revoking an admin token', () => {
     const place = `/admin-tokens/${owner.id}/revoke`
     expect((await owner.call('POST', place, { cascade: true }, { 'if-match': '"other"' })).status).toBe(412)
     const { status, body } = await owner.call('POST', place, { cascade: true }, { 'if-match': etag })
-    expect([status, body.cascade]).toEqual([200, { admin_tokens: 0, keys: 1, secrets: 0, left: 0 }])
+    expect([status, body.cascade]).toEqual([
+      200,
+      { admin_tokens: 0, keys: 1, secrets: 0, credentials: 0, left: 0 },
+    ])
     expect(await exchange(key)).toBe(401)
   })
 })

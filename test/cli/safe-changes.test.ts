@@ -188,7 +188,7 @@ describe('--dry-run', () => {
   it('of admin-token revoke prints how many', async () => {
     const { id } = (await admin('POST', '/admin-tokens', { role: 'auditor' })).body
     expect(await cli.run('admin-token', 'revoke', id, '--cascade', '--dry-run')).toBe(
-      `Would revoke 1 admin tokens, 0 keys and 0 secrets of other keys.\n${id}\n`,
+      `Would revoke 1 admin tokens, 0 keys, and 0 secrets and 0 credentials of other keys.\n${id}\n`,
     )
     expect((await cli.json('admin-token', 'get', id)).state).toBe('active')
   })

@@ -17,6 +17,7 @@ checkContract('deploy/caddy', {
   checks: { key: 'each', token: 'each' },
   entitles: false,
   explainsMalformed: false,
+  hidesForeign: true,
   verifiesTokens: false,
   passesOn: 'user-agent',
   more: checkCaddy,

@@ -18,6 +18,7 @@ import { chat, type Sent, send } from './client.ts'
 import { CLOSED_REQUESTS, CLOSED_ROUTES, OTHER_ROUTES, SMUGGLING, withTrailers } from './closed-routes.ts'
 import { tableInGuide } from './contract-table.ts'
 import { READABLE_BODIES, REFUSED_BODIES, SALTS, withoutSalt } from './entitlement-cases.ts'
+import { checkForeignChecks } from './foreign-checks.ts'
 import { MARK, NAMES, SPELLINGS } from './forged-headers.ts'
 import { checkHonestClients } from './honest-clients.ts'
 import { checkIdleConnections } from './idle-connections.ts'
@@ -49,6 +50,8 @@ export interface Expected {
   salts?: true
   /** False: it does not repeat a check that has lost its connection. */
   asksAgain?: false
+  /** What something else than Mintmark answers to a check, the client does not see. */
+  hidesForeign?: true
   /** Tokens are verified by the gateway itself, so that they pass while Mintmark is down. */
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
@@ -136,6 +139,7 @@ export function checkContract(name: string, expected: Expected): void {
   checkLeavingClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
   checkMalformedRequests(name, expected, () => environment)
+  checkForeignChecks(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)
   checkSlowMintmark(name, expected, () => environment)

@@ -19,6 +19,7 @@ checkContract('deploy/nginx', {
   checks: { key: 'once', token: 'none' },
   entitles: true,
   verifiesTokens: true,
+  hidesForeign: true,
   passesOn: 'user-agent',
   more: checkNginx,
   passedOn: ['accept', 'user-agent', 'x-forwarded-for'],

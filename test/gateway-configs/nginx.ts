@@ -61,7 +61,7 @@ export async function startNginx(
       ['js_path /etc/nginx/mintmark;', `js_path ${folder}; ${temporary.join(' ')}`],
       ['/dev/shm/mintmark', `${folder}/cache`],
       ['server vllm:8000;', `server 127.0.0.1:${ports.upstream};`],
-      ['server mintmark:8082;', `server 127.0.0.1:${ports.gateway};`],
+      ['server mintmark:8082 ', `server 127.0.0.1:${ports.gateway} `],
       ['listen 0.0.0.0:10000;', `listen 127.0.0.1:${port};`],
       // The limits are counted by several workers together.
       ['worker_processes auto;', `worker_processes ${hasLimits ? 4 : 1};`],

@@ -67,6 +67,16 @@ export function checkSlowMintmark(
       })
     })
 
+    it('asks at once when Mintmark is back, however many connections were lost', async () => {
+      await throughProxies(async (url, proxies) => {
+        const { secret } = await environment().holder()
+        for (const proxy of proxies) await proxy.become('cut')
+        for (let lost = 0; lost < 4; lost++) expect((await send(url, { token: secret })).status).toBe(503)
+        for (const proxy of proxies) await proxy.become('none')
+        expect((await send(url, { token: secret })).status).toBe(200)
+      })
+    })
+
     it('asks again when the connection to Mintmark ends during a check', async () => {
       await throughProxies(async (url, proxies) => {
         const { answer } = await askWhileHeld(url, proxies)

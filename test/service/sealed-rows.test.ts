@@ -612,3 +612,17 @@ describe('an imported secret', () => {
     await moved.stop()
   })
 })
+
+describe('an administrator', () => {
+  it("who has an introspector's token opens no admin route with it, whatever its row says", async () => {
+    const asked = { name: 'reader', role: 'introspector', audiences: ['vllm'] }
+    const { body, text } = await one().admin('POST', '/admin-tokens', asked)
+    expect(body.secret, text).toMatch(/^mmi_/)
+    await sql("UPDATE admin_tokens SET role = 'owner', audiences = NULL WHERE id = $1", [body.id])
+    const headers = { authorization: `Bearer ${body.secret}` }
+    const statuses = await onEach(
+      async replica => (await replica.admin('GET', '/tenants', undefined, headers)).status,
+    )
+    expect(statuses).toEqual([401, 401])
+  })
+})

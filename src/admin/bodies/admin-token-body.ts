@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TOKEN_ROLES } from '../../admin-tokens/admin-token.ts'
+import { credentialId } from './identity-body.ts'
 import {
   adminTokenId,
   count,
@@ -84,6 +85,9 @@ const dryRun = z
     would_revoke_secrets: count.describe(
       'Number of secrets that they added to keys of others by rotation, at most 10,000.',
     ),
+    would_delete_credentials: count.describe(
+      'Number of credentials (public keys, and rules for workloads) that they added to keys of others, at most 10,000.',
+    ),
     admin_tokens: z
       .array(
         z.strictObject({
@@ -103,6 +107,15 @@ const dryRun = z
         }),
       )
       .describe('The first 100 of the secrets.'),
+    credentials: z
+      .array(
+        z.strictObject({
+          id: credentialId.describe('Id of the credential.'),
+          key: keyId.describe('Id of its key, which stays valid.'),
+          tenant: tenantId.describe('Id of the tenant of the key.'),
+        }),
+      )
+      .describe('The first 100 of the credentials.'),
   })
   .meta({
     id: 'AdminTokenRevocationDryRun',
@@ -119,6 +132,7 @@ const withCascade = z
         ),
         keys: count.describe('Number of keys revoked by this request.'),
         secrets: count.describe('Number of secrets of other keys revoked by this request.'),
+        credentials: count.describe('Number of credentials of other keys deleted by this request.'),
         left: count.describe('Number of objects that are still live. Repeat the request until it is 0.'),
       })
       .describe('What was revoked with it.'),

@@ -120,15 +120,15 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
   const command = changeVerb(parent, 'revoke <token>', {
     summary: 'revoke an admin token permanently, on every replica at once',
     details:
-      'With --cascade, what it created is revoked too, directly or through its tokens: admin tokens, keys, and secrets that it ' +
-      'added to other keys by rotation. It continues until none is left; after an interruption, repeat the command.',
+      'With --cascade, what it created is revoked too, directly or through its tokens: admin tokens, keys, and secrets and ' +
+      'credentials that it added to other keys. Identity providers and usage reporters stay. It continues until none is left; after an interruption, repeat the command.',
     examples: [
       'mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --cascade --dry-run',
       'mintmark admin-token revoke adm_7Hq2kd9XwP3mZt5B --reason "left the team" --cascade',
     ],
   })
     .addOption(text('reason', '--reason <text>', 'reason, stored with each object and in the audit trail'))
-    .option('--cascade', 'also revoke what it created: admin tokens, keys and key secrets')
+    .option('--cascade', 'also revoke what it created: admin tokens, keys, key secrets and credentials')
     .option('--dry-run', 'only show what would be revoked')
   irreversible(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output, confirm }, id) => {
@@ -139,7 +139,7 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
         const json = await admin.post<Rehearsal>(place, body)
         return output.either({ text: rehearsalText(json), json, id })
       }
-      const made = cascade ? ', and all tokens, keys and secrets that it created' : ''
+      const made = cascade ? ', and all tokens, keys, secrets and credentials that it created' : ''
       await confirm({ warning: `This revokes the admin token ${id}${made}.`, name: id })
       const { revoked, note } = await revokeAll(admin, place, body)
       await output.changed(revoked, VIEW, `Revoked ${id}${note}.`)
@@ -151,43 +151,49 @@ interface Rehearsal {
   would_revoke: number
   would_revoke_keys: number
   would_revoke_secrets: number
+  /** Absent: of a version that deletes none, as `credentials` below. */
+  would_delete_credentials?: number
   admin_tokens: { id: string }[]
   keys: { id: string }[]
   secrets: { id: string; key: string }[]
+  credentials?: { id: string; key: string }[]
 }
 
 interface Cascade {
   admin_tokens: number
   keys: number
   secrets: number
+  credentials?: number
   left: number
 }
 
 /** One line with the numbers, then one for each object that is named. */
 function rehearsalText(would: Rehearsal): string {
   const { would_revoke: tokens, would_revoke_keys: keys, would_revoke_secrets: secrets } = would
+  const { would_delete_credentials: credentials = 0 } = would
   const named = [
     ...would.admin_tokens.map(({ id }) => id),
     ...would.keys.map(({ id }) => id),
-    ...would.secrets.map(({ id, key }) => `${id} of ${key}`),
+    ...[...would.secrets, ...(would.credentials ?? [])].map(({ id, key }) => `${id} of ${key}`),
   ]
-  return [`Would revoke ${counted(tokens, keys, secrets)}.`, ...named].join('\n')
+  return [`Would revoke ${counted(tokens, keys, secrets, credentials)}.`, ...named].join('\n')
 }
 
-const counted = (tokens: number, keys: number, secrets: number) =>
-  `${tokens} admin tokens, ${keys} keys and ${secrets} secrets of other keys`
+const counted = (tokens: number, keys: number, secrets: number, credentials: number) =>
+  `${tokens} admin tokens, ${keys} keys, and ${secrets} secrets and ${credentials} credentials of other keys`
 
 /** Repeats the request until nothing is left. */
 async function revokeAll(admin: AdminClient, place: string, body: object) {
   let part = await admin.post<AdminToken & { cascade?: Cascade }>(place, body)
   if (!part.cascade) return { revoked: part, note: '' }
-  const done = { ...part.cascade }
+  const done = { credentials: 0, ...part.cascade }
   while ((part.cascade?.left ?? 0) > 0) {
     part = await admin.unconditional.post<AdminToken & { cascade?: Cascade }>(place, body)
     done.admin_tokens += part.cascade?.admin_tokens ?? 0
     done.keys += part.cascade?.keys ?? 0
     done.secrets += part.cascade?.secrets ?? 0
+    done.credentials += part.cascade?.credentials ?? 0
   }
   const revoked = { ...part, cascade: { ...done, left: 0 } }
-  return { revoked, note: `, and ${counted(done.admin_tokens, done.keys, done.secrets)}` }
+  return { revoked, note: `, and ${counted(done.admin_tokens, done.keys, done.secrets, done.credentials)}` }
 }

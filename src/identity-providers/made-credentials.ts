@@ -1,0 +1,29 @@
+import { lockApiKeys } from '../api-keys/api-key-repository.ts'
+import type { Mutation } from '../audit/audit-log.ts'
+import { deleteCredential } from './key-credential-repository.ts'
+import { type AddedCredential, findAddedCredentials } from './made-credential-repository.ts'
+
+/**
+ * Deletes at most `most` of the credentials that certain administrators added to keys of others; fewer mean that none is left.
+ * `makers` are ids of admin tokens.
+ */
+export async function deleteMadeCredentials(
+  { trx, record }: Mutation,
+  makers: readonly string[],
+  { reason, most }: { reason: string | null; most: number },
+): Promise<AddedCredential[]> {
+  const found = most > 0 ? await findAddedCredentials(trx, makers, most) : []
+  // A credential is changed under the lock of its key. Read after the locks were granted: others may have been added since.
+  await lockApiKeys(trx, [...new Set(found.map(({ keyId }) => keyId))])
+  const locked = new Set(found.map(({ id }) => id))
+  const credentials = (await findAddedCredentials(trx, makers, most)).filter(({ id }) => locked.has(id))
+  for (const { id: credentialId, keyId: id, tenantId } of credentials) {
+    await deleteCredential(trx, id, credentialId)
+    const changes = { credentialId: { from: credentialId }, reason: { to: reason } }
+    record(
+      { action: 'key.credential-delete', targetKind: 'key', targetId: id, tenantId, changes },
+      { kind: 'key', id },
+    )
+  }
+  return credentials
+}
