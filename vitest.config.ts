@@ -51,8 +51,10 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
-/** These kill, pause and flood processes, and restore databases, which takes minutes: `npm run test:load`. */
+/** These kill, pause and flood processes, and stop or restore databases, which takes minutes: `npm run test:load`. */
 const LOAD = [
+  'test/cli/{apply/interrupted,connection/retries,large-import}.test.ts',
+  'test/database/unchangeable-server.test.ts',
   'test/embedded-postgres/embedded-postgres.test.ts',
   'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
 ]
