@@ -16,6 +16,8 @@ export interface Sent {
   contentType?: string | null
   /** Of the client; on Linux all of 127.0.0.0/8 are its own. */
   localAddress?: string
+  /** Is given the body's pieces as they arrive. */
+  onPiece?: (piece: Buffer) => void
 }
 
 /** One HTTP/1.1 request with its path and its headers exactly as given: no URL is normalized on the way. */
@@ -42,6 +44,7 @@ export function send(baseUrl: string, sent: Sent = {}): Promise<Answer> {
     const options = { hostname, port, method, path, headers: all.flat(), agent: false, localAddress }
     const outgoing = request(options, async incoming => {
       answered = true
+      if (sent.onPiece) incoming.on('data', sent.onPiece)
       const chunks = await incoming.toArray().catch(reject)
       const text = Buffer.concat(chunks ?? []).toString('utf8')
       resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text })

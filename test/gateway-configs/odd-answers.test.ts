@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newKey } from '../support/new-key.ts'
 import type { TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { makeReporter, type UsageRow } from '../usage/reports.ts'
 import { usageOf } from '../usage/usage-of.ts'
 import { chat, send } from './client.ts'
@@ -18,11 +19,14 @@ const MODEL = 'llama-3-8b'
 interface OddEngine {
   port: number
   answers(next: OddAnswer['answer']): void
+  /** The client has read so many more bytes of the answer. */
+  wasRead(bytes: number): void
   stop(): Promise<void>
 }
 
 async function startOddEngine(): Promise<OddEngine> {
   let next: OddAnswer['answer'] = () => ({ pieces: [] })
+  let read = 0
   const server = createServer(async (received, response) => {
     await received.toArray().catch(() => [])
     const { type = 'application/json', encoding, pieces, breaks } = next(received.headers['accept-encoding'])
@@ -33,14 +37,25 @@ async function startOddEngine(): Promise<OddEngine> {
       // A turn of the loop, so that pieces are packets of their own.
       await sleep(0)
     }
-    if (breaks) response.destroy()
-    else response.end()
+    if (!breaks) return response.end()
+    // Otherwise a gateway may see the end together with the last piece, and drop both.
+    const written = Buffer.concat(pieces.map(piece => Buffer.from(piece))).length
+    await until(
+      'the client has read all',
+      () => read,
+      bytes => bytes >= written,
+    )
+    return response.destroy()
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     port: (server.address() as AddressInfo).port,
     answers: answer => {
       next = answer
+      read = 0
+    },
+    wasRead: bytes => {
+      read += bytes
     },
     stop: async () => {
       server.closeAllConnections()
@@ -72,7 +87,9 @@ describe.each(REPORTING_GATEWAYS)('$name', ({ isMissing, start }) => {
       const key = await newKey(mintmark, 'acme')
       keys.push(key.id)
       engine.answers(answer)
-      const result = send(gateway.url, { path, token: key.token, headers, body: chat(MODEL, sent) })
+      const onPiece = (piece: Buffer) => engine.wasRead(piece.length)
+      const request = { path, token: key.token, headers, body: chat(MODEL, sent), onPiece }
+      const result = send(gateway.url, request)
       // An engine that breaks off.
       await result.catch(() => {})
     }
