@@ -52,7 +52,7 @@ const BY_SUBJECT = {
     token_type: 'The token is not an access token (typ at+jwt). Exchange the API key for one.',
     token_alg: 'No published key has the algorithm of the token. Send a token of this installation.',
     token_unknown_key:
-      'No published key has the kid of the token: another installation, a revoked signing key, or an old JWKS at the gateway. Run mintmark doctor.',
+      'No published key has the kid of the token. It is of another installation (compare its issuer), its signing key was revoked, or the gateway has an old JWKS. Run mintmark doctor.',
     token_signature:
       'The signature does not match. Check that the token is complete, and run mintmark doctor.',
     token_issuer:

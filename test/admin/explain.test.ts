@@ -115,7 +115,13 @@ describe('POST /explain', () => {
         reason: null,
         key: { id: keyId, state: 'active' },
         rights: { models: ['llama-3-8b'], limits: { key: { requests_per_minute: 5 } } },
-        gateway: { contract_number: 1, audience: 'vllm', scope: 'inference', model: 'none' },
+        gateway: {
+          contract_number: 1,
+          issuer: 'https://tokens.example.test',
+          audience: 'vllm',
+          scope: 'inference',
+          model: 'none',
+        },
       })
     }
     expect(await explain({ key: keyId })).toMatchObject({ accepted: true, subject: 'key', token: null })

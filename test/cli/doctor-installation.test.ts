@@ -233,6 +233,11 @@ describe('mintmark doctor for gateways', () => {
       /FAULT +gateway issuer .*more after it/,
     ],
     [
+      'the issuer of another installation',
+      text => text.replaceAll(ISSUER, 'https://elsewhere.example.test'),
+      /FAULT +gateway issuer .* has the issuer "https:\/\/elsewhere\.example\.test", and not "[^"]+": it rejects every token/,
+    ],
+    [
       'another audience',
       text => text.replaceAll('audiences: [vllm]', 'audiences: [other]').replaceAll('vllm', 'engine'),
       /warning +gateway audience /,

@@ -171,7 +171,16 @@ describe('mintmark doctor', () => {
     await writeFile(bad, `${text.slice(0, -4)}AAAA`)
     const { code, stdout } = await doctor('--token', bad)
     expect(code).toBe(5)
-    expect(stdout).toMatch(/FAULT +token +it does not verify: signature verification failed/)
+    expect(stdout).toMatch(/FAULT +token +it does not verify: its signature does not match the published key/)
+    const [header, claims, signature] = text.trim().split('.')
+    const changed = { ...JSON.parse(Buffer.from(claims ?? '', 'base64url').toString()), iss: 'https://other' }
+    await writeFile(
+      bad,
+      [header, Buffer.from(JSON.stringify(changed)).toString('base64url'), signature].join('.'),
+    )
+    expect((await doctor('--token', bad)).stdout).toMatch(
+      /FAULT +token +it does not verify: its issuer is "https:\/\/other", and not "http:\/\/localhost:\d+"/,
+    )
   })
 
   it('reports that nothing answers', async () => {
@@ -179,6 +188,11 @@ describe('mintmark doctor', () => {
     const { code, stdout } = await cli.attempt(['doctor', '--issuer', nobody])
     expect(code).toBe(5)
     expect(stdout).toMatch(/FAULT +discovery /)
+    const quiet = await cli.attempt(['doctor', '--issuer', nobody, '-q'])
+    expect(quiet).toMatchObject({ code: 5, stdout: 'discovery\n' })
+    expect(quiet.stderr).toMatch(
+      /\n {2}discovery: no connection to .* \(ECONNREFUSED\)\. .*--connect-to\.\n$/,
+    )
   })
 
   it('with JSON the findings are an array, and -q prints only problems', async () => {

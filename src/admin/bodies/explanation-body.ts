@@ -56,6 +56,7 @@ const gateway = z.strictObject({
   contract_number: count.describe(
     'Number of the contract between Mintmark and gateway files. A gateway file has it in its first lines.',
   ),
+  issuer: z.string().describe('Issuer of tokens that the check accepts.'),
   audience: z.string().describe('Audience that was asked for.'),
   scope: z.string().describe('Scope that gateways require.'),
   model: z
@@ -153,7 +154,13 @@ export const explanationBody = z
         rights: null,
         token: null,
         revocation: null,
-        gateway: { contract_number: 1, audience: 'vllm', scope: 'inference', model: 'none' },
+        gateway: {
+          contract_number: 1,
+          issuer: 'https://tokens.example.com',
+          audience: 'vllm',
+          scope: 'inference',
+          model: 'none',
+        },
         recent_refusals: [],
         remembered: { refusals: 0, since: null },
         other_replicas: { running: 2, answered: 2 },

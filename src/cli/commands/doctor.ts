@@ -61,7 +61,7 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
       'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
     ],
-    quiet: 'print only problems',
+    quiet: 'print only problems: their checks, and the causes and cures on standard error',
   })
     .option('--issuer <url>', 'issuer URL, the "iss" of tokens (default: of the service, or MINTMARK_ISSUER)')
     .option('--token <file>', 'verify this token, and show its headers at the engine; "-" is standard input')
@@ -80,7 +80,10 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       const problems = findings.filter(({ level }) => level === 'fault' || level === 'warning')
       const faults = problems.filter(({ level }) => level === 'fault')
       await output.list(quiet ? problems : findings, VIEW)
-      const cures = problems.map(({ check, cure }) => `${check}: ${cure}`)
+      // With -q the table has the names alone.
+      const cures = problems.map(({ check, message, cure }) =>
+        quiet ? `${check}: ${message.replace(/\.$/, '')}. ${cure}` : `${check}: ${cure}`,
+      )
       if (faults.length > 0)
         throw new CliError(EXIT.conflict, `${faults.length} of ${findings.length} checks failed.`, cures)
       if (problems.length > 0) output.note([`No faults, ${problems.length} warnings.`, ...cures].join('\n  '))

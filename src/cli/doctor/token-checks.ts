@@ -1,4 +1,5 @@
 import { CLAIM_HEADERS } from '../../gateway/headers.ts'
+import { tokenFault } from '../explain/token-fault.ts'
 import { decodeJwt } from '../jwt.ts'
 import { type Finding, fault, ok } from './finding.ts'
 
@@ -10,8 +11,9 @@ interface Expected {
 
 /** Whether the token verifies with the published keys, and the headers that a gateway would derive from it. */
 export async function tokenFindings(jwt: string, expected: Expected): Promise<Finding[]> {
-  const { claims } = decodeJwt(jwt)
-  const findings = [await verification(jwt, claims, expected)]
+  const decoded = decodeJwt(jwt)
+  const { claims } = decoded
+  const findings = [await verification(jwt, decoded, expected)]
   for (const { claim, header } of CLAIM_HEADERS) {
     const value = claims[claim]
     if (typeof value === 'string') findings.push(ok('header', `${header}: ${value}`))
@@ -29,15 +31,19 @@ export async function tokenFindings(jwt: string, expected: Expected): Promise<Fi
 
 async function verification(
   jwt: string,
-  claims: Record<string, unknown>,
+  decoded: ReturnType<typeof decodeJwt>,
   { issuer, jwksUrl, send }: Expected,
 ): Promise<Finding> {
   const { verifyAsGateway } = await import('../../tokens/token-verifier.ts')
-  const audience = String([claims.aud].flat()[0])
+  const audience = String([decoded.claims.aud].flat()[0])
   try {
     await verifyAsGateway(jwt, { jwksUrl, issuer, audience, send })
     return ok('token', `signature, type, issuer and expiry are valid; its audience is "${audience}"`)
   } catch (error) {
-    return fault('token', `it does not verify: ${(error as Error).message}`, 'mintmark explain says why.')
+    return fault(
+      'token',
+      `it does not verify: ${tokenFault(error as Error, decoded, { issuer, audience })}`,
+      'Exchange the API key again, at this issuer. "mintmark explain" names the rule that refuses it.',
+    )
   }
 }
