@@ -1,4 +1,3 @@
-import type { errors } from 'jose'
 import { systemClock } from '../../system/clock.ts'
 import { ACCESS_TOKEN_TYPE } from '../../tokens/claims.ts'
 import type { decodeJwt } from '../jwt.ts'
@@ -14,7 +13,7 @@ type Decoded = ReturnType<typeof decodeJwt>
  * @param error of jose's verification
  */
 export function tokenFault(
-  error: Partial<errors.JWTClaimValidationFailed>,
+  error: Error & { code?: string; claim?: string },
   { header, claims }: Decoded,
   expected: { issuer: string; audience: string },
 ): string {
@@ -27,7 +26,7 @@ export function tokenFault(
   if (error.code === 'ERR_JWT_EXPIRED') return `it expired ${since(exp)}`
   if (error.claim === 'aud') return `its audience is ${quoted(aud)}, and not "${expected.audience}"`
   if (error.claim === 'typ') return `its typ is ${quoted(header.typ)}, and not "${ACCESS_TOKEN_TYPE}"`
-  return String(error.message)
+  return error.message
 }
 
 /** `issuer "…", audience "…", kid "…"`, and the expiry: what a token that is only decoded says of itself. */
