@@ -10,7 +10,7 @@ const BY_SUBJECT = {
       'No credential was sent, or it was in a header that is not accepted. Send "Authorization: Bearer", or name the header in MINTMARK_GATEWAY_KEY_HEADERS.',
     ambiguous_credential: 'Two different credentials were sent. Send one.',
     malformed:
-      'The credential is neither an API key with a right checksum nor a token. Check that it is complete and sent as Bearer.',
+      'The credential is neither an API key with a valid checksum nor a token. Check that it is complete and sent as Bearer.',
     invalid_client: 'The exchange had no credential. Send client_secret, or Basic with the client id.',
     client_mismatch:
       'The client_id is neither the id of the API key nor that of its tenant. Correct it or leave it out.',
@@ -68,7 +68,7 @@ const BY_SUBJECT = {
     key_revoked: 'The API key was revoked, which cannot be undone. Create another: mintmark key create.',
     secret_revoked: 'The secret was revoked. Rotate the key: mintmark key rotate <key>.',
     token_revoked:
-      'The token was ended before its expiry, alone or with all of its key or tenant. Exchange the API key for a new one.',
+      'The token was revoked before its expiry, alone or with all tokens of its key or tenant. Exchange the API key for a new one.',
   },
   limit: {
     too_many_failures:

@@ -79,7 +79,7 @@ describe('mintmark explain', () => {
   it('takes the id of a token that begins with "-"', async () => {
     expect(await cli.attempt(['explain', `-${'x'.repeat(21)}`])).toMatchObject({
       code: 4,
-      stdout: expect.stringMatching(/^The deny list does not have this token/),
+      stdout: expect.stringMatching(/^The list of revoked tokens does not have this token/),
     })
     expect(await cli.attempt(['explain', `--${'x'.repeat(19)}`])).toMatchObject({ code: 2 })
   })
@@ -97,7 +97,7 @@ describe('mintmark explain', () => {
     const { jti } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
     expect(await cli.attempt(['explain', jti])).toMatchObject({
       code: 4,
-      stdout: expect.stringMatching(/^The deny list does not have this token/),
+      stdout: expect.stringMatching(/^The list of revoked tokens does not have this token/),
       stderr: expect.stringContaining('search the logs with --log'),
     })
   })

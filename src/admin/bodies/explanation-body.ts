@@ -48,7 +48,7 @@ const revocation = z.strictObject({
     .describe(
       '`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.',
     ),
-  value: z.string().describe('Value of the claim that the deny list names.'),
+  value: z.string().describe('Value of the claim in the list of revoked tokens.'),
   ends_at: instant.describe('When no token has this value any more.'),
 })
 
@@ -97,8 +97,8 @@ export const explanationBody = z
     rules: z.array(rule).describe('The rules in their order. Empty for an id.'),
     key: key.nullable().describe('The key; null: unknown.'),
     rights: effective.nullable().describe('Rights and limits of a new token of the key; null: unknown.'),
-    token: token.nullable().describe('The token; null: none was given, or its signature is not right.'),
-    revocation: revocation.nullable().describe('Entry of the deny list that ends the token; null: none.'),
+    token: token.nullable().describe('The token; null: none was given, or its signature is not valid.'),
+    revocation: revocation.nullable().describe('Entry of the list of revoked tokens that has the token; null: none.'),
     gateway: gateway.describe('What the check of this replica requires.'),
     recent_refusals: z.array(refusal).describe('The last refusals that the replicas remember, newest first.'),
     remembered: z

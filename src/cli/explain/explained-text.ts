@@ -64,7 +64,7 @@ export interface Explanation {
 /**
  * The short answer for a person: the verdict and its cure, then what it was decided from.
  *
- * @param says of a token that was given: what it says of itself, which only a right signature proves
+ * @param says of a token that was given: what it says of itself, which only a valid signature proves
  */
 export function explainedText(explanation: Explanation, says?: string): string {
   const own: [string, string][] =
@@ -83,7 +83,7 @@ function verdict({ subject, accepted, reason, decided_by: by, text }: Explanatio
   if (accepted) return styled('bold', 'Accepted.')
   return subject === 'request'
     ? 'No refusal of this request is remembered.'
-    : 'The deny list does not have this token, and no refusal of it is remembered. Mintmark does not store issued tokens.'
+    : 'The list of revoked tokens does not have this token, and no refusal of it is remembered. Mintmark does not store issued tokens.'
 }
 
 function facts({
