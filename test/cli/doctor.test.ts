@@ -183,6 +183,20 @@ describe('mintmark doctor', () => {
     )
   })
 
+  it('reports a token that verifies and is revoked', async () => {
+    const { secret } = await service.tenantWithKey()
+    const { body } = await service.token({ grant_type: 'client_credentials', client_secret: secret })
+    const file = join(folder, 'revoked-token')
+    await writeFile(file, body.access_token)
+    expect((await doctor('--token', file)).stdout).toMatch(/ok +token +the check accepts it/)
+    await cli.attempt(['token', 'revoke', '--token-file', file, '--yes'])
+    const { code, stdout, stderr } = await doctor('--token', file)
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/ok +token +signature, type, issuer and expiry are valid/)
+    expect(stdout).toMatch(/FAULT +token +the check refuses it: token_revoked/)
+    expect(stderr).toMatch(/token: The token was revoked before its expiry/)
+  })
+
   it('reports that nothing answers', async () => {
     const nobody = `http://127.0.0.1:${await freePort()}`
     const { code, stdout } = await cli.attempt(['doctor', '--issuer', nobody])

@@ -15,7 +15,7 @@ import { issuerFindings } from '../doctor/issuer-checks.ts'
 import { listenerFindings } from '../doctor/listener-checks.ts'
 import { opsFindings } from '../doctor/ops-checks.ts'
 import { serviceFindings } from '../doctor/service-checks.ts'
-import { tokenFindings } from '../doctor/token-checks.ts'
+import { acceptanceFinding, tokenFindings } from '../doctor/token-checks.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { collect } from '../field-options.ts'
 import { readInput } from '../input.ts'
@@ -122,7 +122,12 @@ async function examine(options: Options, environment: NodeJS.ProcessEnv): Promis
   if (jwt !== undefined) {
     if (jwksUrl === undefined)
       findings.push(fault('token', 'no keys to verify it with', 'Make the JWKS reachable.'))
-    else findings.push(...(await tokenFindings(jwt, { issuer, jwksUrl, send })))
+    else {
+      const ofToken = await tokenFindings(jwt, { issuer, jwksUrl, send })
+      findings.push(...ofToken)
+      const verifies = ofToken.every(({ level }) => level === 'ok')
+      if (verifies && service.admin) findings.push(await acceptanceFinding(jwt, service.admin))
+    }
   }
   for (const named of options.gateway ?? [])
     findings.push(
@@ -153,7 +158,7 @@ const TOKEN_VARIABLES = [
 async function examineService(
   environment: NodeJS.ProcessEnv,
   send: typeof fetch,
-): Promise<{ findings: Finding[]; issuer?: string; contract?: Contract }> {
+): Promise<{ findings: Finding[]; issuer?: string; contract?: Contract; admin?: AdminClient }> {
   if (!TOKEN_VARIABLES.some(name => environment[name]))
     return {
       findings: [
@@ -165,7 +170,7 @@ async function examineService(
   try {
     const { issuer } = await admin.get<{ issuer: string }>('/installation')
     const findings = await serviceFindings(admin, systemClock.wallMs())
-    return { findings, issuer, contract: await contractOf(admin) }
+    return { findings, issuer, contract: await contractOf(admin), admin }
   } catch (error) {
     if (!(error instanceof CliError)) throw error
     return {

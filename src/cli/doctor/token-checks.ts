@@ -1,7 +1,9 @@
 import { CLAIM_HEADERS } from '../../gateway/headers.ts'
+import type { AdminClient } from '../admin-client.ts'
+import type { Explanation } from '../explain/explained-text.ts'
 import { tokenFault } from '../explain/token-fault.ts'
 import { decodeJwt } from '../jwt.ts'
-import { type Finding, fault, ok } from './finding.ts'
+import { type Finding, fault, ok, warning } from './finding.ts'
 
 interface Expected {
   issuer: string
@@ -27,6 +29,17 @@ export async function tokenFindings(jwt: string, expected: Expected): Promise<Fi
       )
   }
   return findings
+}
+
+/**
+ * Whether the check accepts a token that verifies: the published keys do not show that it, its key or its tenant was
+ * stopped. A token for another audience is only a warning: another gateway may accept it.
+ */
+export async function acceptanceFinding(jwt: string, admin: AdminClient): Promise<Finding> {
+  const { reason, text } = await admin.post<Explanation>('/explain', { credential: jwt })
+  if (reason === null) return ok('token', 'the check accepts it')
+  const found = reason === 'token_audience' ? warning : fault
+  return found('token', `the check refuses it: ${reason}`, String(text))
 }
 
 async function verification(
