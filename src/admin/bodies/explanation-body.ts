@@ -98,7 +98,9 @@ export const explanationBody = z
     key: key.nullable().describe('The key; null: unknown.'),
     rights: effective.nullable().describe('Rights and limits of a new token of the key; null: unknown.'),
     token: token.nullable().describe('The token; null: none was given, or its signature is not valid.'),
-    revocation: revocation.nullable().describe('Entry of the list of revoked tokens that has the token; null: none.'),
+    revocation: revocation
+      .nullable()
+      .describe('Entry of the list of revoked tokens that has the token; null: none.'),
     gateway: gateway.describe('What the check of this replica requires.'),
     recent_refusals: z.array(refusal).describe('The last refusals that the replicas remember, newest first.'),
     remembered: z

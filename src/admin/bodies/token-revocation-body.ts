@@ -33,7 +33,8 @@ export const tokenRevocationBody = z
   })
   .meta({
     id: 'TokenRevocation',
-    description: 'An entry of the list of revoked tokens: issued tokens that are rejected before they expire.',
+    description:
+      'An entry of the list of revoked tokens: issued tokens that are rejected before they expire.',
     examples: [
       {
         id: 'trv_5Tg8Kp2Wm7Xc4Zr1',

@@ -48,8 +48,7 @@ export async function* surveyImported(database: Database, means: Means): AsyncGe
       const fault = importedFault(secret, means.seals, recorded)
       if (!fault) return []
       const digest = rowDigest(IMPORTED_SECRET, sealedValues(secret))
-      if (fault !== 'unsealed')
-        return [{ secret, digest, obstacle: `its seal is not valid (${fault})` }]
+      if (fault !== 'unsealed') return [{ secret, digest, obstacle: `its seal is not valid (${fault})` }]
       if (sealed.has(secret.keyId)) return [{ secret, digest, obstacle: WAS_SEALED }]
       const proven = actions.has(secret.keyId) || means.acceptUnproven
       return [{ secret, digest, obstacle: proven ? undefined : 'its import is not in the audit trail' }]
