@@ -146,7 +146,7 @@ describe('POST /explain', () => {
     expect(await explain({ credential: secret })).toMatchObject({ accepted: true })
   })
 
-  it('names the entry of the deny list by a token or its id', async () => {
+  it('names the entry of the list of revoked tokens by a token or its id', async () => {
     const token = await tokenFor(mintmark, (await made()).secret)
     const { jti } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
     expect(await explain({ token_id: jti })).toMatchObject({ accepted: null, reason: null, revocation: null })

@@ -64,7 +64,7 @@ describe('mintmark doctor for an installation', () => {
       'ok +replicas +1 serve',
       'ok +peppers +everything uses p1',
       'ok +rotation +ES256 .* has signed for \\d+ s of 2592000 s',
-      'ok +revocations +the deny list has 0 entries',
+      'ok +revocations +the list of revoked tokens has 0 entries',
       'ok +replica +http://.* is ready, version ',
       'ok +service clock ',
       'ok +sealed rows ',
