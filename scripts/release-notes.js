@@ -7,8 +7,11 @@ const version = tag.replace(/^v/, '')
 const read = path => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 const faults = []
 for (const path of ['package.json', 'clients/typescript/package.json']) {
-  const found = JSON.parse(read(path)).version
+  const { version: found, private: isPrivate, repository } = JSON.parse(read(path))
   if (found !== version) faults.push(`${path} has version ${found}`)
+  // npm publishes no private package, and provenance names the repository.
+  if (isPrivate) faults.push(`${path} is private, so npm does not publish it`)
+  if (!repository?.url) faults.push(`${path} has no repository, which provenance requires`)
 }
 const [, python] = /^version = "(.*)"$/m.exec(read('clients/python/pyproject.toml')) ?? []
 if (python !== version) faults.push(`clients/python/pyproject.toml has version ${python}`)

@@ -10,7 +10,7 @@ const BY_SUBJECT = {
       'No credential was sent, or it was in a header that is not accepted. Send "Authorization: Bearer", or name the header in MINTMARK_GATEWAY_KEY_HEADERS.',
     ambiguous_credential: 'Two different credentials were sent. Send one.',
     malformed:
-      'The credential is neither an API key with a right checksum nor a token. Check that it is complete and sent as Bearer.',
+      'The credential is neither an API key with a valid checksum nor a token. Check that it is complete and sent as Bearer.',
     invalid_client: 'The exchange had no credential. Send client_secret, or Basic with the client id.',
     client_mismatch:
       'The client_id is neither the id of the API key nor that of its tenant. Correct it or leave it out.',
@@ -52,7 +52,7 @@ const BY_SUBJECT = {
     token_type: 'The token is not an access token (typ at+jwt). Exchange the API key for one.',
     token_alg: 'No published key has the algorithm of the token. Send a token of this installation.',
     token_unknown_key:
-      'No published key has the kid of the token: another installation, a revoked signing key, or an old JWKS at the gateway. Run mintmark doctor.',
+      'No published key has the kid of the token. It is of another installation (compare its issuer), its signing key was revoked, or the gateway has an old JWKS. Run mintmark doctor.',
     token_signature:
       'The signature does not match. Check that the token is complete, and run mintmark doctor.',
     token_issuer:
@@ -68,7 +68,7 @@ const BY_SUBJECT = {
     key_revoked: 'The API key was revoked, which cannot be undone. Create another: mintmark key create.',
     secret_revoked: 'The secret was revoked. Rotate the key: mintmark key rotate <key>.',
     token_revoked:
-      'The token was ended before its expiry, alone or with all of its key or tenant. Exchange the API key for a new one.',
+      'The token was revoked before its expiry, alone or with all tokens of its key or tenant. Exchange the API key for a new one.',
   },
   limit: {
     too_many_failures:

@@ -38,6 +38,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/\bgo(?:es|ing)? on\b|\bwent on\b/, 'continues'],
   [/\b(?:is|are|was|were|be|goes|went) away\b/, 'is unavailable, is down'],
   [/\bat the (?:most|least)\b/, 'at most, at least'],
+  [/\bright (?:seal|signature)s?\b/, 'valid'],
+  [/\b(?:an|the) authority of its own\b/, 'a private certificate authority'],
+  [/\bin vain\b|\bseldom\b(?! as)/, 'without success, rarely'],
+  [/\b(?:end|ends|ended|ending) (?:all )?(?:the )?issued tokens\b/, 'revokes'],
   [/\bwhat(?:ever)? (?:comes?|came|becomes?|became) of\b/, 'the result of'],
 ]
 

@@ -47,7 +47,7 @@ export function keyActions(
     target,
   }: {
     answer: (key: ApiKey) => Promise<AdminAnswer>
-    /** After a request that ended issued tokens. */
+    /** After a request that revoked issued tokens. */
     answerEnded: (admin: Admin, key: ApiKey) => Promise<AdminAnswer>
     issued: (secret: IssuedSecret) => Promise<AdminAnswer>
     target: Target

@@ -80,7 +80,7 @@ export function tokenRevocationRoutes(
     route({
       operation: 'listTokenRevocations',
       summary: 'List revocations of tokens',
-      details: 'The deny list: revocations of tokens that have not expired yet.',
+      details: 'The list of revoked tokens: entries that have not expired yet.',
       answers: { 200: page(tokenRevocationBody) },
       method: 'get',
       path: LIST,

@@ -119,7 +119,7 @@ export class ApiKeys {
   }
 
   /**
-   * `restrictOnly`: the caller may restrict the key's rights but not extend them. `tokens`: also ends issued tokens.
+   * `restrictOnly`: the caller may restrict the key's rights but not extend them. `tokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Conflict} on a revoked key, and where an expired one would be one too many.
    * @throws {Invalid} @throws {Forbidden}
    */
@@ -146,7 +146,7 @@ export class ApiKeys {
   }
 
   /**
-   * Rejects exchanges until `enable`. Idempotent. `tokens`: also ends issued tokens.
+   * Rejects exchanges until `enable`. Idempotent. `tokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Conflict} on a revoked key.
    */
   disable(actor: Actor, id: string, { tokens = false }: { tokens?: boolean } = {}): Promise<ApiKey> {

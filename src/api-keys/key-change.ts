@@ -42,7 +42,7 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
   return key
 }
 
-/** Ends all issued tokens of the key, whose row is locked. Returns what the audit trail says. @throws {TooMany} */
+/** Revokes all issued tokens of the key, whose row is locked. Returns what the audit trail says. @throws {TooMany} */
 export async function endTokens(
   trx: Handle,
   actor: Actor,

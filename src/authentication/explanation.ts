@@ -7,7 +7,7 @@ export interface Explanation {
   /** Undefined: it would be accepted. */
   reason: IdentityFault | AuthFailure['reason'] | 'client_unknown' | undefined
   providerId: string | undefined
-  /** Only of an assertion with a right signature. */
+  /** Only of an assertion with a valid signature. */
   subject: string | undefined
   /** The credentials that the reason is about, or the one that matches. */
   credentialIds: readonly string[]

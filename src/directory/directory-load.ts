@@ -134,7 +134,7 @@ export class DirectoryLoad {
   async *#pages<T>(read: ReadFrom<T>, first: string, signal: AbortSignal): AsyncGenerator<T[]> {
     let after: string | undefined = first
     while (after !== undefined) {
-      if (signal.aborted) throw new Unavailable('The directory is no longer loading. Retry.')
+      if (signal.aborted) throw new Unavailable('The directory was not loaded in time. Retry.')
       const from: string = after
       const page: ReadPage<T> = await this.#database.run(db => read(db, from))
       yield page.items

@@ -127,7 +127,7 @@ export class GatewayAuthorizer {
     if ('fault' in read) return refusedToken(read.fault)
     const { claims } = read
     const about: About = { client_id: claims.sub, tenant: claims.tenant, token_id: claims.jti }
-    // A suspension ends issued tokens as well, and has a reason that the holder can act on.
+    // A suspension revokes issued tokens as well, and has a reason that the holder can act on.
     const status = await keyStatusOf({ keyId: claims.sub, tenantId: claims.tenant })
     if (status === 'revoked') return denied('invalid_token', about, 'key_revoked')
     if (status !== 'good') return denied(status, about)

@@ -20,7 +20,7 @@ const MOST_LISTED = 20
 const LONGEST_ID = 64
 
 /**
- * The rows without a right seal that this process found in the database at its last check. They are not used; a person
+ * The rows without a valid seal that this process found in the database at its last check. They are not used; a person
  * has to look at them.
  */
 export class UntrustedRows {

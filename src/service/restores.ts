@@ -10,7 +10,7 @@ export function restoreWarning(tombstones: Tombstones): string | undefined {
   const refused =
     pending === 0
       ? 'Nothing that ended after the backup is usable again as far as replicas know'
-      : `${pending} objects that ended after the backup are refused here although the database has them as usable`
+      : `${pending} objects that ended after the backup are refused here although they are usable again in the database`
   return `The database was restored to an older state. ${refused}. Run "mintmark restore reconcile" (docs/guides/restore.md).`
 }
 

@@ -11,7 +11,7 @@ import { sealSigningKeys, surveySigningKeys } from '../signing-keys/sealing.ts'
 import { systemRandom } from '../system/random.ts'
 import type { NamedKey } from '../system/secret.ts'
 
-/** A row that grants trust and carries no right seal. */
+/** A row that grants trust and carries no valid seal. */
 export interface UnsealedRow {
   kind: 'signing_key' | 'imported_secret'
   /** The kid, which is the thumbprint of the public key; or the id of the secret. */
@@ -54,7 +54,7 @@ export class RowSealing {
     this.#means = { seals: new RowSeals(secrets), encryption, acceptUnproven }
   }
 
-  /** The rows that carry no right seal. Changes nothing. */
+  /** The rows that carry no valid seal. Changes nothing. */
   async survey(): Promise<UnsealedRow[]> {
     const keys = await this.#database.readSnapshot(trx => surveySigningKeys(trx, this.#means))
     const found: UnsealedRow[] = keys.map(({ row, digest, obstacle }) => ({

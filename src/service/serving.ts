@@ -159,7 +159,7 @@ function explainingOf(served: Served): Explaining {
   const { gatewayAudience: audience, gatewayModel: model } = config
   const { recent, questions } = served.remembered
   const elsewhere = (sought: Sought) => refusalsElsewhere(questions, sought)
-  const gateway = { contract: CONTRACT_NUMBER, audience, scope: REQUIRED_SCOPE, model }
+  const gateway = { contract: CONTRACT_NUMBER, issuer, audience, scope: REQUIRED_SCOPE, model }
   return { decisions, recent, elsewhere, gateway }
 }
 

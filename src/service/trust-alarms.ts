@@ -2,10 +2,10 @@ import type { UntrustedRows } from '../installation/untrusted-rows.ts'
 import type { Alarm } from '../signing-keys/alarms.ts'
 
 const MESSAGES = {
-  signing_key: 'a signing key in the database has no right seal: it is neither published nor used',
-  identity_provider: 'an identity provider in the database has no right seal: its assertions are refused',
-  key_credential: 'a credential of a key in the database has no right seal: it is not accepted',
-  imported_secret: 'an imported secret in the database has no right seal: it is not accepted',
+  signing_key: 'a signing key in the database has no valid seal: it is neither published nor used',
+  identity_provider: 'an identity provider in the database has no valid seal: its assertions are refused',
+  key_credential: 'a credential of a key in the database has no valid seal: it is not accepted',
+  imported_secret: 'an imported secret in the database has no valid seal: it is not accepted',
 }
 
 const SUPERSEDED =

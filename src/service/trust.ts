@@ -6,7 +6,7 @@ import { processName } from '../system/host.ts'
 import { Tombstones } from '../tombstones/tombstones.ts'
 import type { Storage, System } from './storage.ts'
 
-/** The seals of rows that grant trust, the rows without a right one, and what stays ended after a restore. */
+/** The seals of rows that grant trust, the rows without a valid one, and what stays ended after a restore. */
 export interface TrustParts {
   seals: RowSeals
   untrusted: UntrustedRows

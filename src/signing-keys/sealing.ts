@@ -16,7 +16,7 @@ import {
   signingKeyFault,
 } from './signing-key-seal.ts'
 
-/** A published row without a right seal, and why it is not sealed; undefined: it can be. */
+/** A published row without a valid seal, and why it is not sealed; undefined: it can be. */
 export interface UnsealedKey {
   row: SigningKeyRow
   /** Of the whole row. */
@@ -32,7 +32,7 @@ interface Means {
 }
 
 /**
- * The published rows without a right seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
+ * The published rows without a valid seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
  * its public key, its private half, which only a holder of the encryption keys can write, belongs to it, and the audit
  * trail has neither that it left nor that it was sealed. The trail is no proof that Mintmark created a key: the application's role can add rows
  * to it. It cannot remove any.
@@ -51,7 +51,7 @@ export async function surveySigningKeys(db: Handle, means: Means): Promise<Unsea
       fault === 'unsealed'
         ? ((await obstacleOf(row, means, actions.get(row.kid) ?? [])) ??
           (sealed.has(row.kid) ? WAS_SEALED : undefined))
-        : `it carries a seal that is not right (${fault}): it was changed after it was sealed, or never was`
+        : `its seal is not valid (${fault}): it was changed after it was sealed, or never sealed`
     unsealed.push({ row, digest: rowDigest(SIGNING_KEY, sealedValues(row)), obstacle })
   }
   return unsealed
@@ -84,7 +84,7 @@ const SEALED = {
   since: ['signing-key.create', 'signing-key.rewrap'],
 }
 const WAS_SEALED =
-  'the audit trail has that it was sealed, and its seal was removed: replace it with "mintmark signing-key revoke"'
+  'according to the audit trail it was sealed, and its seal was removed: replace it with "mintmark signing-key revoke"'
 
 const RETIRED = 'signing-key.retiring'
 /** Actions after which a key is not active or standby, or not published. */
@@ -103,7 +103,7 @@ async function obstacleOf(
   if (!(await hasRightKid(row))) return 'its kid is not the RFC 7638 thumbprint of its public key'
   if (row.revoked_at !== null || row.removed_at !== null) return 'it was revoked or removed'
   const left = actions.find(action => row.state !== 'retiring' || action !== RETIRED)
-  if (left !== undefined) return `the audit trail has that it ${LEFT[left]}: its row was put back`
+  if (left !== undefined) return `according to the audit trail it ${LEFT[left]}: its row was put back`
   const { kid, private_encrypted: bytes, encryption_key_id: encryptionKeyId } = row
   if (!bytes || encryptionKeyId === null) {
     return acceptUnproven ? undefined : 'it has no private half, which would prove that Mintmark made it'

@@ -19,7 +19,7 @@ export interface RejectedKey {
   fault: RowFault
 }
 
-/** The published keys with a right seal, the other published rows, and the policy. */
+/** The published keys with a valid seal, the other published rows, and the policy. */
 export interface ReadKeys {
   keys: StoredKey[]
   rejected: RejectedKey[]
@@ -45,7 +45,7 @@ const toStoredKey = (row: SigningKeyRow): StoredKey => ({
 })
 
 /**
- * The only way to read signing keys: rows without a right seal, and older ones that were put back, are named, and never
+ * The only way to read signing keys: rows without a valid seal, and older ones that were put back, are named, and never
  * returned as keys. `known`: the kids that this process has verified before.
  */
 export async function readKeys(

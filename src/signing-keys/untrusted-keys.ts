@@ -32,5 +32,5 @@ export function refuseUntrusted(
   const cure = unsealed
     ? 'After an upgrade from 0.2 run "mintmark seal" once.'
     : 'The rows were changed without the keys of Mintmark: see docs/guides/troubleshooting.md.'
-  throw new UntrustedKeys(`No signing key in the database has a right seal: ${kids.join(', ')}. ${cure}`)
+  throw new UntrustedKeys(`No signing key in the database has a valid seal: ${kids.join(', ')}. ${cure}`)
 }

@@ -86,7 +86,7 @@ export async function updateTenant(trx: Handle, id: string, settings: TenantSett
   await replaceLists(trx, id, settings)
 }
 
-/** A suspension ends the issued tokens. */
+/** A suspension revokes the issued tokens. */
 export async function setSuspended(trx: Handle, id: string, suspended: boolean): Promise<void> {
   if (suspended) await endTokensOfTenant(trx, id, 'tenant suspended')
   const set = { suspended_at: suspended ? sql<Date>`now()` : null, updated_at: sql<Date>`now()` }

@@ -88,7 +88,7 @@ export class Tenants {
   }
 
   /**
-   * `tokens`: also ends issued tokens.
+   * `tokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Invalid} Restricting is always allowed: keys keep their lists and yield less.
    */
   async update(
@@ -116,7 +116,7 @@ export class Tenants {
     })
   }
 
-  /** Rejects exchanges until `resume`, and ends issued tokens; keys are not changed. Idempotent. @throws {NotFound} */
+  /** Rejects exchanges until `resume`, and revokes issued tokens; keys are not changed. Idempotent. @throws {NotFound} */
   suspend(actor: Actor, id: string): Promise<Tenant> {
     return this.#setSuspended(actor, id, true)
   }

@@ -1,7 +1,7 @@
 import { versionOf } from '../database/version.ts'
 import type { Limits } from './limits.ts'
 
-/** A service class: an InferenceObjective in llm-d. `priority` is on vLLM's scale: a lower value is served sooner. */
+/** A service level: an InferenceObjective in llm-d. `priority` is on vLLM's scale: a lower value is served sooner. */
 export interface Tier {
   name: string
   priority: number

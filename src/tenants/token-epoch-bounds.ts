@@ -41,7 +41,7 @@ export async function refuseTooManyEnds(
   refuse(
     ofAll,
     `${MOST_ENDS_OF_KEYS} times the tokens of keys of this tenant`,
-    'End the tokens of the whole tenant, revoke the key, or disable it without `tokens`.',
+    'Revoke the tokens of the whole tenant, revoke the key, or disable it without `tokens`.',
   )
 }
 

@@ -21,7 +21,7 @@ interface EndedEpoch {
   value: string
 }
 
-/** Ends all issued tokens of these keys. Their rows are locked by the transaction. */
+/** Revokes all issued tokens of these keys. Their rows are locked by the transaction. */
 export async function endTokensOfKeys(
   trx: Handle,
   ids: readonly string[],
@@ -40,7 +40,7 @@ export async function endTokensOfKeys(
   )
 }
 
-/** Ends all issued tokens of all keys of the tenant. Its row is locked by the transaction. */
+/** Revokes all issued tokens of all keys of the tenant. Its row is locked by the transaction. */
 export async function endTokensOfTenant(
   trx: Handle,
   id: string,

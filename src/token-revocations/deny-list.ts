@@ -82,7 +82,7 @@ export class DenyList implements ChangeSubscriber {
   async load(signal: AbortSignal): Promise<Apply> {
     const entries: DeniedValue[] = []
     for (let after: string | undefined = '0'; after !== undefined; ) {
-      if (signal.aborted) throw new Unavailable('The deny list is no longer loading. Retry.')
+      if (signal.aborted) throw new Unavailable('The list of revoked tokens was not loaded in time. Retry.')
       const from: string = after
       const page: Awaited<ReturnType<typeof deniedPage>> = await this.#database.run(db =>
         deniedPage(db, from, ENTRIES_A_PAGE),

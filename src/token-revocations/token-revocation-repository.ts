@@ -31,7 +31,7 @@ export async function findRevocation(db: Handle, id: string): Promise<TokenRevoc
   return row && toRevocation(row)
 }
 
-/** The newest entry that ends all tokens of the key, or of the tenant itself, and has not ended. */
+/** The newest entry that revokes all tokens of the key, or of the tenant itself, and has not ended. */
 export async function newestRevocation(
   db: Handle,
   of: { key: string } | { tenant: string },

@@ -40,7 +40,7 @@ export class TokenRevocations {
     return this.#database.run(db => getRevocation(db, id))
   }
 
-  /** The newest entry that ends all tokens of the key, or of the tenant itself. */
+  /** The newest entry that revokes all tokens of the key, or of the tenant itself. */
   newestOf(ended: { key: string } | { tenant: string }): Promise<TokenRevocation | undefined> {
     return this.#database.run(db => newestRevocation(db, ended))
   }
@@ -84,7 +84,7 @@ export class TokenRevocations {
         (await isOver(trx, { tenant: token.tenantId }, MOST_DENIED_OF_TENANT))
       if (isTooMany)
         throw new Unavailable(
-          'Too many tokens of this key or tenant are revoked one by one. Have an administrator end all tokens of the key.',
+          'Too many tokens of this key or tenant are revoked one by one. Have an administrator revoke all tokens of the key.',
           { retryAfterSeconds: 60 },
         )
       const revocation = await getRevocation(trx, id)

@@ -21,7 +21,7 @@ export interface AccessTokenClaims {
   tenant: string
   /** Distinguishes the workloads of one key, such as pods. */
   workload?: string
-  /** What ends all tokens of the key or the tenant names. Tokens of earlier versions have none. */
+  /** What revokes all tokens of the key or the tenant names. Tokens of earlier versions have none. */
   key_epoch?: string
   tenant_epoch?: string
   tier: string

@@ -8,7 +8,7 @@ export interface Noticed {
   /** The newest memory that the database does not continue; if it continues all, the newest of what it brought back. */
   memory: Pick<Memory, 'mark' | 'seenAt' | 'writer'>
   found: Mark
-  /** What the memories have as ended, and the database as usable. */
+  /** What ended according to the memories, and is usable in the database. */
   tombstones: readonly Tombstone[]
 }
 
@@ -16,7 +16,7 @@ export const byName = (tombstones: readonly Tombstone[]) =>
   new Map(tombstones.map(tombstone => [nameOf(tombstone), tombstone]))
 
 /**
- * What cannot be taken back. A database that continues the memory and has it as usable got older rows in single tables: its
+ * What cannot be taken back. A database that continues the memory, and in which it is usable, got older rows in single tables: its
  * audit trail continues. A secret that was to end later may have got another end since.
  */
 const forGood = ({ ended, pending, seenAt }: Memory): Tombstone[] =>

@@ -134,7 +134,7 @@ export async function readEndedOf(db: Handle, ids: readonly string[]): Promise<T
   return rows
 }
 
-/** Of these, those that the database has as usable. What it does not have is not usable. */
+/** Of these, those that are usable in the database. What it does not have is not usable. */
 export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promise<Tombstone[]> {
   if (ended.length === 0) return []
   const { rows } = await sql<Tombstone>`

@@ -43,7 +43,7 @@ export class Tombstones implements ChangeSubscriber {
   readonly #readFiles: () => Promise<readonly Memory[]>
   /** What ended in the database that is followed. Its entries are refused there too. */
   #ended = new Map<string, Tombstone>()
-  /** What is refused although the database has it as usable. */
+  /** What is refused although it is usable in the database. */
   #pending = new Map<string, Tombstone>()
   /** Of `#ended`; undefined before the first load. */
   #known: Known | undefined
@@ -83,7 +83,7 @@ export class Tombstones implements ChangeSubscriber {
     return this.#pending.has(name) || this.#ended.has(name) || this.#early.has(name)
   }
 
-  /** Number of objects that are refused although the database has them as usable. */
+  /** Number of objects that are refused although they are usable in the database. */
   get pending(): number {
     return this.#pending.size
   }

@@ -115,7 +115,13 @@ describe('POST /explain', () => {
         reason: null,
         key: { id: keyId, state: 'active' },
         rights: { models: ['llama-3-8b'], limits: { key: { requests_per_minute: 5 } } },
-        gateway: { contract_number: 1, audience: 'vllm', scope: 'inference', model: 'none' },
+        gateway: {
+          contract_number: 1,
+          issuer: 'https://tokens.example.test',
+          audience: 'vllm',
+          scope: 'inference',
+          model: 'none',
+        },
       })
     }
     expect(await explain({ key: keyId })).toMatchObject({ accepted: true, subject: 'key', token: null })
@@ -140,7 +146,7 @@ describe('POST /explain', () => {
     expect(await explain({ credential: secret })).toMatchObject({ accepted: true })
   })
 
-  it('names the entry of the deny list by a token or its id', async () => {
+  it('names the entry of the list of revoked tokens by a token or its id', async () => {
     const token = await tokenFor(mintmark, (await made()).secret)
     const { jti } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
     expect(await explain({ token_id: jti })).toMatchObject({ accepted: null, reason: null, revocation: null })

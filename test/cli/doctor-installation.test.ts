@@ -64,7 +64,7 @@ describe('mintmark doctor for an installation', () => {
       'ok +replicas +1 serve',
       'ok +peppers +everything uses p1',
       'ok +rotation +ES256 .* has signed for \\d+ s of 2592000 s',
-      'ok +revocations +the deny list has 0 entries',
+      'ok +revocations +the list of revoked tokens has 0 entries',
       'ok +replica +http://.* is ready, version ',
       'ok +service clock ',
       'ok +sealed rows ',
@@ -231,6 +231,11 @@ describe('mintmark doctor for gateways', () => {
       'an issuer with a slash',
       text => text.replaceAll(ISSUER, `${ISSUER}/`),
       /FAULT +gateway issuer .*more after it/,
+    ],
+    [
+      'the issuer of another installation',
+      text => text.replaceAll(ISSUER, 'https://elsewhere.example.test'),
+      /FAULT +gateway issuer .* has the issuer "https:\/\/elsewhere\.example\.test", and not "[^"]+": it rejects every token/,
     ],
     [
       'another audience',

@@ -171,7 +171,30 @@ describe('mintmark doctor', () => {
     await writeFile(bad, `${text.slice(0, -4)}AAAA`)
     const { code, stdout } = await doctor('--token', bad)
     expect(code).toBe(5)
-    expect(stdout).toMatch(/FAULT +token +it does not verify: signature verification failed/)
+    expect(stdout).toMatch(/FAULT +token +it does not verify: its signature does not match the published key/)
+    const [header, claims, signature] = text.trim().split('.')
+    const changed = { ...JSON.parse(Buffer.from(claims ?? '', 'base64url').toString()), iss: 'https://other' }
+    await writeFile(
+      bad,
+      [header, Buffer.from(JSON.stringify(changed)).toString('base64url'), signature].join('.'),
+    )
+    expect((await doctor('--token', bad)).stdout).toMatch(
+      /FAULT +token +it does not verify: its issuer is "https:\/\/other", and not "http:\/\/localhost:\d+"/,
+    )
+  })
+
+  it('reports a token that verifies and is revoked', async () => {
+    const { secret } = await service.tenantWithKey()
+    const { body } = await service.token({ grant_type: 'client_credentials', client_secret: secret })
+    const file = join(folder, 'revoked-token')
+    await writeFile(file, body.access_token)
+    expect((await doctor('--token', file)).stdout).toMatch(/ok +token +the check accepts it/)
+    await cli.attempt(['token', 'revoke', '--token-file', file, '--yes'])
+    const { code, stdout, stderr } = await doctor('--token', file)
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/ok +token +signature, type, issuer and expiry are valid/)
+    expect(stdout).toMatch(/FAULT +token +the check refuses it: token_revoked/)
+    expect(stderr).toMatch(/token: The token was revoked before its expiry/)
   })
 
   it('reports that nothing answers', async () => {
@@ -179,6 +202,11 @@ describe('mintmark doctor', () => {
     const { code, stdout } = await cli.attempt(['doctor', '--issuer', nobody])
     expect(code).toBe(5)
     expect(stdout).toMatch(/FAULT +discovery /)
+    const quiet = await cli.attempt(['doctor', '--issuer', nobody, '-q'])
+    expect(quiet).toMatchObject({ code: 5, stdout: 'discovery\n' })
+    expect(quiet.stderr).toMatch(
+      /\n {2}discovery: no connection to .* \(ECONNREFUSED\)\. .*--connect-to\.\n$/,
+    )
   })
 
   it('with JSON the findings are an array, and -q prints only problems', async () => {

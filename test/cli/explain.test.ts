@@ -41,7 +41,7 @@ describe('mintmark explain', () => {
         `key +${revoked.keyId} "nightly" of blue: revoked, revoked 20.*\\(leaked\\), secret sec_\\w+ revoked`,
       ),
       /limits +tenant: none; key: none/,
-      /check +contract number \d+, audience vllm, scope inference, model: none/,
+      /check +issuer https:\/\/tokens\.example\.test, audience vllm, scope inference, model: none, contract number \d+/,
       new RegExp(`401 +key_revoked +public /oauth/token +${revoked.keyId} +${requestId}`),
     ])
       expect(stdout).toMatch(line)
@@ -61,10 +61,25 @@ describe('mintmark explain', () => {
     })
   })
 
+  it('shows what a token of another installation says of itself, next to what the check expects', async () => {
+    const claims = { iss: 'https://elsewhere.example.test', aud: 'other', exp: 1 }
+    const parts = [{ alg: 'ES256', kid: 'unknown', typ: 'at+jwt' }, claims].map(part =>
+      Buffer.from(JSON.stringify(part)).toString('base64url'),
+    )
+    const { code, stdout } = await cli.attempt(['explain'], [...parts, 'A'.repeat(86)].join('.'))
+    expect(code).toBe(3)
+    for (const line of [
+      /^REFUSED: token_unknown_key .*\n.*compare its issuer/,
+      /token +its own claims, not proven: issuer "https:\/\/elsewhere\.example\.test", audience "other", kid "unknown", expired 1970-01-01 00:00:01Z/,
+      /check +issuer https:\/\/tokens\.example\.test, audience vllm/,
+    ])
+      expect(stdout).toMatch(line)
+  })
+
   it('takes the id of a token that begins with "-"', async () => {
     expect(await cli.attempt(['explain', `-${'x'.repeat(21)}`])).toMatchObject({
       code: 4,
-      stdout: expect.stringMatching(/^The deny list does not have this token/),
+      stdout: expect.stringMatching(/^The list of revoked tokens does not have this token/),
     })
     expect(await cli.attempt(['explain', `--${'x'.repeat(19)}`])).toMatchObject({ code: 2 })
   })
@@ -82,7 +97,7 @@ describe('mintmark explain', () => {
     const { jti } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
     expect(await cli.attempt(['explain', jti])).toMatchObject({
       code: 4,
-      stdout: expect.stringMatching(/^The deny list does not have this token/),
+      stdout: expect.stringMatching(/^The list of revoked tokens does not have this token/),
       stderr: expect.stringContaining('search the logs with --log'),
     })
   })

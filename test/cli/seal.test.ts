@@ -105,7 +105,7 @@ describe('the upgrade', () => {
     const unready = await startTestService({ database, env, awaitReady: false })
     const reason = async () => (await request(`${unready.service.urls.ops}/readyz`)).body.reason
     await until('it gives the reason', reason, text =>
-      /No signing key in the database has a right seal/.test(text),
+      /No signing key in the database has a valid seal/.test(text),
     )
     expect((await request(`${unready.service.urls.public}/.well-known/jwks.json`)).status).toBe(503)
     await unready.stop()
@@ -122,9 +122,9 @@ describe('the upgrade', () => {
     expect(stderr).toContain(`${forged.kid}: its kid is not the RFC 7638 thumbprint of its public key.`)
     expect(stderr).toContain(`${forged.unproven}: it has no private half, which would prove that Mintmark`)
     expect(stderr).toContain(
-      `${forged.revoked}: the audit trail has that it was revoked: its row was put back`,
+      `${forged.revoked}: according to the audit trail it was revoked: its row was put back`,
     )
-    expect(stderr).toContain(`${forged.sealed}: it carries a seal that is not right (wrong_seal)`)
+    expect(stderr).toContain(`${forged.sealed}: its seal is not valid (wrong_seal)`)
     const sealed = await old.database.asOwner('SELECT FROM signing_keys WHERE seal IS NOT NULL')
     expect(sealed).toHaveLength(1)
   })
@@ -231,10 +231,10 @@ describe('a row that was sealed', () => {
     )
     const { code, stderr } = await seal(['--yes', '--accept-unproven'])
     expect(code).toBe(3)
-    expect(stderr).toContain(`${kid}: the audit trail has that it was sealed, and its seal was removed: `)
+    expect(stderr).toContain(`${kid}: according to the audit trail it was sealed, and its seal was removed: `)
     expect(stderr).toContain('replace it with "mintmark signing-key revoke".')
     expect(stderr).toContain(
-      `${secret?.id}: the audit trail has that it was sealed, and its seal was removed: `,
+      `${secret?.id}: according to the audit trail it was sealed, and its seal was removed: `,
     )
     expect(stderr).toContain('revoke its key, and import the client again.')
     const left = await old.database.asOwner(

@@ -243,18 +243,24 @@ describe('mintmark token inspect', () => {
     return [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.')
   }
   it.each([
-    ['a tampered token', tampered, []],
-    ['a token without a signature', () => `${jwt.slice(0, jwt.lastIndexOf('.'))}.`, []],
+    ['a tampered token', tampered, [], 'its signature does not match'],
+    ['a token without a signature', () => `${jwt.slice(0, jwt.lastIndexOf('.'))}.`, [], 'does not verify'],
     [
       'an unsigned token (alg none)',
       () => `${Buffer.from('{"alg":"none"}').toString('base64url')}.${jwt.split('.')[1]}.`,
       [],
+      'does not verify',
     ],
-    ['another issuer', () => jwt, ['--issuer', 'https://other.example.test']],
-    ['another audience', () => jwt, ['--audience', 'foreign']],
-  ])('shows nothing of %s when verification was requested', async (_, token, args) => {
+    [
+      'another issuer',
+      () => jwt,
+      ['--issuer', 'https://other.example.test'],
+      'and not "https://other.example.test"',
+    ],
+    ['another audience', () => jwt, ['--audience', 'foreign'], 'its audience is "vllm", and not "foreign"'],
+  ])('shows nothing of %s when verification was requested', async (_, token, args, why) => {
     const refused = await cli.attempt(['token', 'inspect', '--jwks', jwks, ...args], token())
-    expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('does not verify') })
+    expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining(why) })
   })
 
   it.each([

@@ -99,8 +99,8 @@ async function forge(url: string, keyId: string): Promise<string[]> {
 }
 
 const MESSAGES = [
-  'a signing key in the database has no right seal: it is neither published nor used',
-  'an imported secret in the database has no right seal: it is not accepted',
+  'a signing key in the database has no valid seal: it is neither published nor used',
+  'an imported secret in the database has no valid seal: it is not accepted',
 ]
 
 const jwks = async (replica: Replica) =>

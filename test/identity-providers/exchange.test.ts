@@ -433,7 +433,7 @@ describe('An exchange', () => {
     await mintmark.admin('POST', `/keys/${body.key}/enable`)
     expect((await get()).status).toBe(400)
     expect((await exchange(assertion())).status).toBe(200)
-    const alarm = 'a credential of a key in the database has no right seal: it is not accepted'
+    const alarm = 'a credential of a key in the database has no valid seal: it is not accepted'
     await until('the alarm', () => mintmark.logs.some(line => line.includes(alarm)))
   })
 

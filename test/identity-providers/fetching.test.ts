@@ -242,7 +242,7 @@ describe('an issuer that', () => {
       await round()
       expect([kids(), health()?.fault]).toEqual([
         undefined,
-        `The answer has the status ${status}, and not 200.`,
+        `The answer has the status ${status} instead of 200.`,
       ])
     }
     expect(target.requests).toEqual([])

@@ -95,7 +95,7 @@ describe('tables that are restored alone', () => {
       ({ warning }) => /restored to an older state/.test(warning ?? ''),
     )
     const status = await mintmark(['restore', 'status'], { env: second.environment })
-    expect(status.stdout).toContain('3 objects are refused although the database has them as usable')
+    expect(status.stdout).toContain('3 objects are refused although they are usable again in the database')
     expect(status.stdout).toContain('only single tables were restored')
   })
 

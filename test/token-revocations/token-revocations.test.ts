@@ -246,7 +246,7 @@ describe('issued tokens end', () => {
       'tenant_epoch',
     ],
   ] satisfies [string, (ended: Awaited<ReturnType<typeof tokens>>) => Promise<unknown>, string][])(
-    'when %s, by the deny list',
+    'when %s, by the list of revoked tokens',
     async (_, ending, claim) => {
       const made = await tokens()
       await ending(made)

@@ -75,7 +75,7 @@ describe('a database compared with memories', () => {
     expect(tombstones.has('tenant_suspended', 'other')).toBe(true)
   })
 
-  it('continues one, and has as usable what nobody can take back: single tables were restored', async () => {
+  it('continues one in which something is usable whose end cannot be taken back: single tables were restored', async () => {
     const { keyId, secretId } = await mintmark.tenantWithKey()
     const ended = [
       tombstone('key_revoked', one?.keyId ?? ''),

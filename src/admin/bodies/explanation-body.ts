@@ -48,7 +48,7 @@ const revocation = z.strictObject({
     .describe(
       '`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.',
     ),
-  value: z.string().describe('Value of the claim that the deny list names.'),
+  value: z.string().describe('Value of the claim in the list of revoked tokens.'),
   ends_at: instant.describe('When no token has this value any more.'),
 })
 
@@ -56,6 +56,7 @@ const gateway = z.strictObject({
   contract_number: count.describe(
     'Number of the contract between Mintmark and gateway files. A gateway file has it in its first lines.',
   ),
+  issuer: z.string().describe('Issuer of tokens that the check accepts.'),
   audience: z.string().describe('Audience that was asked for.'),
   scope: z.string().describe('Scope that gateways require.'),
   model: z
@@ -96,8 +97,10 @@ export const explanationBody = z
     rules: z.array(rule).describe('The rules in their order. Empty for an id.'),
     key: key.nullable().describe('The key; null: unknown.'),
     rights: effective.nullable().describe('Rights and limits of a new token of the key; null: unknown.'),
-    token: token.nullable().describe('The token; null: none was given, or its signature is not right.'),
-    revocation: revocation.nullable().describe('Entry of the deny list that ends the token; null: none.'),
+    token: token.nullable().describe('The token; null: none was given, or its signature is not valid.'),
+    revocation: revocation
+      .nullable()
+      .describe('Entry of the list of revoked tokens that has the token; null: none.'),
     gateway: gateway.describe('What the check of this replica requires.'),
     recent_refusals: z.array(refusal).describe('The last refusals that the replicas remember, newest first.'),
     remembered: z
@@ -153,7 +156,13 @@ export const explanationBody = z
         rights: null,
         token: null,
         revocation: null,
-        gateway: { contract_number: 1, audience: 'vllm', scope: 'inference', model: 'none' },
+        gateway: {
+          contract_number: 1,
+          issuer: 'https://tokens.example.com',
+          audience: 'vllm',
+          scope: 'inference',
+          model: 'none',
+        },
         recent_refusals: [],
         remembered: { refusals: 0, since: null },
         other_replicas: { running: 2, answered: 2 },

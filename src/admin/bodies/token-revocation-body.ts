@@ -21,7 +21,7 @@ export const tokenRevocationBody = z
     reason: z
       .string()
       .nullable()
-      .describe('Reason given at the revocation, or what ended the tokens, like `tenant suspended`.'),
+      .describe('Reason given at the revocation, or what revoked the tokens, like `tenant suspended`.'),
     created_at: instant.describe('Time of the revocation.'),
     ends_at: instant.describe('From this time on every revoked token has expired, and the entry is removed.'),
     enforced_by: z
@@ -33,7 +33,8 @@ export const tokenRevocationBody = z
   })
   .meta({
     id: 'TokenRevocation',
-    description: 'An entry of the deny list: issued tokens that are rejected before they expire.',
+    description:
+      'An entry of the list of revoked tokens: issued tokens that are rejected before they expire.',
     examples: [
       {
         id: 'trv_5Tg8Kp2Wm7Xc4Zr1',

@@ -33,7 +33,7 @@ export interface Decision {
   tenantSuspended?: boolean
   /** The rights of a new token. */
   rights?: EffectiveRights
-  /** Of a token with a right signature. */
+  /** Of a token with a valid signature. */
   claims?: AccessTokenClaims
   /** The entry of the deny list that ends the token. */
   revocation?: DeniedValue

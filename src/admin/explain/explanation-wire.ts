@@ -20,7 +20,7 @@ export interface Explaining {
   /** Asks the other replicas. */
   elsewhere: (sought: Sought) => Promise<Elsewhere>
   /** What the check requires. */
-  gateway: { contract: number; audience: string; scope: string; model: GatewayModel }
+  gateway: { contract: number; issuer: string; audience: string; scope: string; model: GatewayModel }
 }
 
 /** An explanation on the wire. */
@@ -55,6 +55,7 @@ export function toWire(explained: {
       : null,
     gateway: {
       contract_number: gateway.contract,
+      issuer: gateway.issuer,
       audience: gateway.audience,
       scope: gateway.scope,
       model: modelOf(gateway.model),

@@ -25,7 +25,7 @@ export class ShownRevocations {
   }
 
   /**
-   * The field `token_revocation` of the response to a request that ended all tokens of a key or a tenant. Without it when it
+   * The field `token_revocation` of the response to a request that revoked all tokens of a key or a tenant. Without it when it
    * cannot be read: the tokens are revoked by now, and the response must not say otherwise.
    */
   async ofEnded(

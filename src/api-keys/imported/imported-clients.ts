@@ -177,7 +177,7 @@ async function plan(db: Handle, seals: RowSeals, clients: readonly ClientToImpor
     if (existing?.fault)
       faults.push({
         pointer: '/client_id',
-        message: `is that of a stored row without a right seal, of ${existing.keyId}`,
+        message: `is that of a stored row without a valid seal, of ${existing.keyId}`,
       })
     else if (existing && !isSame(existing, client, hash))
       faults.push({

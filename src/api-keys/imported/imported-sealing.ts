@@ -17,7 +17,7 @@ const ROWS_A_PAGE = 500
 const IMPORTED = 'key.import'
 const SEALED = { always: ['key.seal'], since: [IMPORTED] }
 const WAS_SEALED =
-  'the audit trail has that it was sealed, and its seal was removed: revoke its key, and import the client again'
+  'according to the audit trail it was sealed, and its seal was removed: revoke its key, and import the client again'
 
 interface Means {
   seals: RowSeals
@@ -25,7 +25,7 @@ interface Means {
   acceptUnproven: boolean
 }
 
-/** An imported secret without a right seal, and why it is not sealed; undefined: it can be. */
+/** An imported secret without a valid seal, and why it is not sealed; undefined: it can be. */
 export interface UnsealedSecret {
   secret: StoredImportedSecret
   /** Of the parts of the row that the seal covers. */
@@ -33,7 +33,7 @@ export interface UnsealedSecret {
   obstacle: string | undefined
 }
 
-/** The imported secrets without a right seal, in pages. Nothing proves that their hashes are the ones imported. */
+/** The imported secrets without a valid seal, in pages. Nothing proves that their hashes are the ones imported. */
 export async function* surveyImported(database: Database, means: Means): AsyncGenerator<UnsealedSecret[]> {
   for (let after = ''; ; ) {
     const page = { sealedWith: means.seals.current, after, limit: ROWS_A_PAGE, lock: false }
@@ -48,8 +48,7 @@ export async function* surveyImported(database: Database, means: Means): AsyncGe
       const fault = importedFault(secret, means.seals, recorded)
       if (!fault) return []
       const digest = rowDigest(IMPORTED_SECRET, sealedValues(secret))
-      if (fault !== 'unsealed')
-        return [{ secret, digest, obstacle: `it carries a seal that is not right (${fault})` }]
+      if (fault !== 'unsealed') return [{ secret, digest, obstacle: `its seal is not valid (${fault})` }]
       if (sealed.has(secret.keyId)) return [{ secret, digest, obstacle: WAS_SEALED }]
       const proven = actions.has(secret.keyId) || means.acceptUnproven
       return [{ secret, digest, obstacle: proven ? undefined : 'its import is not in the audit trail' }]

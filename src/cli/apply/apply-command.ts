@@ -28,7 +28,7 @@ export function applyCommands(program: Command, environment: NodeJS.ProcessEnv):
 function apply(program: Command, environment: NodeJS.ProcessEnv): void {
   const command = withFiles(
     resultVerb(program, 'apply', {
-      summary: 'change tenants, keys and the rest so that they are as files say',
+      summary: 'change tenants, keys and other objects to match files',
       details:
         'The files are YAML, with one object in each document, of one named set. Shows what differs, and changes only that. Can be ' +
         'repeated and interrupted at any time. An object of another set is never changed. Guide: docs/guides/apply.md.',
@@ -86,7 +86,7 @@ function diff(program: Command, environment: NodeJS.ProcessEnv): void {
 
 function exportSet(program: Command, environment: NodeJS.ProcessEnv): void {
   const command = verb(program, 'export', {
-    summary: 'print tenants, keys and the rest as files for "apply"',
+    summary: 'print tenants, keys and other objects as files for "apply"',
     details:
       'Without --set everything that can be declared, as a set named by --name. Secrets are not exported: they are not stored.',
     examples: ['mintmark export > production.yaml', 'mintmark export --set production > production.yaml'],

@@ -15,7 +15,7 @@ import { issuerFindings } from '../doctor/issuer-checks.ts'
 import { listenerFindings } from '../doctor/listener-checks.ts'
 import { opsFindings } from '../doctor/ops-checks.ts'
 import { serviceFindings } from '../doctor/service-checks.ts'
-import { tokenFindings } from '../doctor/token-checks.ts'
+import { acceptanceFinding, tokenFindings } from '../doctor/token-checks.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { collect } from '../field-options.ts'
 import { readInput } from '../input.ts'
@@ -61,7 +61,7 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       'mintmark token get --key-file nightly.key | mintmark doctor --issuer https://tokens.example.com --token -',
       'mintmark doctor --issuer https://tokens.example.com --istio deploy/istio/request-authentication.yaml --istio deploy/istio/authorization-policy.yaml --istio deploy/istio/envoy-filter.yaml',
     ],
-    quiet: 'print only problems',
+    quiet: 'print only problems: their checks, and the causes and cures on standard error',
   })
     .option('--issuer <url>', 'issuer URL, the "iss" of tokens (default: of the service, or MINTMARK_ISSUER)')
     .option('--token <file>', 'verify this token, and show its headers at the engine; "-" is standard input')
@@ -80,7 +80,10 @@ export function doctorCommand(program: Command, environment: NodeJS.ProcessEnv):
       const problems = findings.filter(({ level }) => level === 'fault' || level === 'warning')
       const faults = problems.filter(({ level }) => level === 'fault')
       await output.list(quiet ? problems : findings, VIEW)
-      const cures = problems.map(({ check, cure }) => `${check}: ${cure}`)
+      // With -q the table has the names alone.
+      const cures = problems.map(({ check, message, cure }) =>
+        quiet ? `${check}: ${message.replace(/\.$/, '')}. ${cure}` : `${check}: ${cure}`,
+      )
       if (faults.length > 0)
         throw new CliError(EXIT.conflict, `${faults.length} of ${findings.length} checks failed.`, cures)
       if (problems.length > 0) output.note([`No faults, ${problems.length} warnings.`, ...cures].join('\n  '))
@@ -119,7 +122,12 @@ async function examine(options: Options, environment: NodeJS.ProcessEnv): Promis
   if (jwt !== undefined) {
     if (jwksUrl === undefined)
       findings.push(fault('token', 'no keys to verify it with', 'Make the JWKS reachable.'))
-    else findings.push(...(await tokenFindings(jwt, { issuer, jwksUrl, send })))
+    else {
+      const ofToken = await tokenFindings(jwt, { issuer, jwksUrl, send })
+      findings.push(...ofToken)
+      const verifies = ofToken.every(({ level }) => level === 'ok')
+      if (verifies && service.admin) findings.push(await acceptanceFinding(jwt, service.admin))
+    }
   }
   for (const named of options.gateway ?? [])
     findings.push(
@@ -150,7 +158,7 @@ const TOKEN_VARIABLES = [
 async function examineService(
   environment: NodeJS.ProcessEnv,
   send: typeof fetch,
-): Promise<{ findings: Finding[]; issuer?: string; contract?: Contract }> {
+): Promise<{ findings: Finding[]; issuer?: string; contract?: Contract; admin?: AdminClient }> {
   if (!TOKEN_VARIABLES.some(name => environment[name]))
     return {
       findings: [
@@ -162,7 +170,7 @@ async function examineService(
   try {
     const { issuer } = await admin.get<{ issuer: string }>('/installation')
     const findings = await serviceFindings(admin, systemClock.wallMs())
-    return { findings, issuer, contract: await contractOf(admin) }
+    return { findings, issuer, contract: await contractOf(admin), admin }
   } catch (error) {
     if (!(error instanceof CliError)) throw error
     return {

@@ -5,7 +5,7 @@ import { action, noun, resultVerb } from '../verb.ts'
 /** The work is done in the folder of the snapshots, not by a running service: a replica that is not ready has no admin API. */
 export function emergencyCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const emergency = noun(program, 'emergency', {
-    summary: 'decisions while the database is down',
+    summary: 'serve for longer while the database is down',
     examples: ['mintmark emergency extend --until 12h --reason "rebuilding the database"'],
   })
   const extend = resultVerb(emergency, 'extend', {

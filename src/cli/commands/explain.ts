@@ -3,8 +3,9 @@ import { meaningOf } from '../../refusal-reasons.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { type Explanation, explainedText, type Refusal, refusalTable } from '../explain/explained-text.ts'
 import { type LoggedRefusals, refusalsIn } from '../explain/log-refusals.ts'
+import { tokenSays } from '../explain/token-fault.ts'
 import { readInput } from '../input.ts'
-import { tokenIn } from '../jwt.ts'
+import { decodeJwt, tokenIn } from '../jwt.ts'
 import type { Output } from '../output.ts'
 import { table } from '../table.ts'
 import { action, resultVerb } from '../verb.ts'
@@ -44,7 +45,8 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
       if (file !== undefined && (id !== undefined || log !== undefined))
         throw new CliError(EXIT.usage, '--file has a credential: leave out the id and --log.')
       if (log !== undefined) return explainLog(output, await refusalsIn(log, id), id)
-      const subject = id === undefined ? { credential: await credentialIn(file) } : subjectOf(id)
+      const credential = id === undefined ? await credentialIn(file) : undefined
+      const subject = credential === undefined ? subjectOf(id ?? '') : { credential }
       const { model, audience } = asked
       const explanation = await invocation.admin.post<Explanation>('/explain', {
         ...subject,
@@ -52,7 +54,7 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
         ...(audience !== undefined && { audience }),
       })
       await output.either({
-        text: explainedText(explanation),
+        text: explainedText(explanation, credential === undefined ? undefined : saidBy(credential)),
         json: explanation,
         id: explanation.reason ?? (explanation.accepted ? 'accepted' : 'unknown'),
       })
@@ -69,6 +71,15 @@ function finish({ reason, accepted, other_replicas: others }: Explanation): void
         ? 'No replica remembers it. It was too long ago, or a gateway decided by itself: search the logs with --log.'
         : 'A replica that did not answer may have refused it: search the logs with --log.',
     ])
+}
+
+/** Undefined: it is no token. */
+function saidBy(credential: string): string | undefined {
+  try {
+    return tokenSays(decodeJwt(credential))
+  } catch {
+    return undefined
+  }
 }
 
 /** What the text is the id of. @throws {CliError} */

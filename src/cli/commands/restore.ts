@@ -11,7 +11,7 @@ const TRAIL =
 /** Directly on the database: what it brought back is to be ended before a replica serves it. */
 export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const restore = noun(program, 'restore', {
-    summary: 'after the database was restored to an older state',
+    summary: 'make a restored database agree with what was revoked since the backup',
     details: 'See docs/guides/restore.md.',
     examples: ['mintmark restore status', 'mintmark restore reconcile --apply'],
   })

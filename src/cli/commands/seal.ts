@@ -21,7 +21,7 @@ const VIEW: View<UnsealedRow> = {
 }
 
 /**
- * Lists the rows without a right seal, and with `yes` seals those that can be. `expect`: the digest of an earlier list;
+ * Lists the rows without a valid seal, and with `yes` seals those that can be. `expect`: the digest of an earlier list;
  * with another one nothing is sealed. @throws {CliError}
  */
 export async function sealRows(

@@ -14,7 +14,7 @@ export function tierCommands(program: Command, environment: NodeJS.ProcessEnv): 
   catalogueCommands<Tier>(program, environment, {
     noun: 'tier',
     path: '/tiers',
-    summary: 'service classes, each with a priority and limits',
+    summary: 'service levels, each with a priority and limits',
     settings: () => [
       {
         option: wholeNumber(

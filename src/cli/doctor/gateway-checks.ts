@@ -12,6 +12,8 @@ export interface Contract {
 
 /** Issuers of the files in deploy/, to be changed for an installation. */
 const EXAMPLE_ISSUER = 'https://tokens.example.com'
+/** An issuer as gateway files name it: `issuer: <url>`, `ISSUER = '<url>'`, `$.iss ... <url>`. Comments do not count. */
+const NAMED_ISSUER = /^(?!\s*(?:#|\/\/)).*\biss(?:uer)?\b[^\n]*?(https?:\/\/[^\s'",\]}]+)/im
 /** Any `jti`: only the requirements of the check are read. */
 const NO_TOKEN = 'A'.repeat(22)
 
@@ -57,7 +59,14 @@ function issuerFinding(name: string, text: string, issuer: string): Finding {
       `${name} has the issuer with more after it`,
       `Set it to exactly "${issuer}".`,
     )
-  return note('gateway issuer', `${name} has no issuer: it leaves tokens to Mintmark, or has another one`)
+  const [, other] = NAMED_ISSUER.exec(text) ?? []
+  return other === undefined
+    ? note('gateway issuer', `${name} has no issuer: it leaves tokens to Mintmark`)
+    : fault(
+        'gateway issuer',
+        `${name} has the issuer "${other}", and not "${issuer}": it rejects every token`,
+        `Set it to exactly "${issuer}".`,
+      )
 }
 
 function audienceFindings(name: string, text: string, contract: Contract | undefined): Finding[] {

@@ -23,7 +23,7 @@ export async function issuerFindings(
         fault(
           'discovery',
           metadata,
-          'Make it reachable, or give --connect-to. istiod needs it unless jwksUri is set.',
+          'Gateways and istiod read the same URL. Before DNS or a proxy is set up, give --connect-to.',
         ),
       ],
     }
@@ -46,8 +46,8 @@ export async function issuerFindings(
       ? ok('issuer', `the metadata has exactly "${issuer}"`)
       : fault(
           'issuer',
-          `the metadata has "${named}": gateways compare it exactly with "iss"`,
-          'Set MINTMARK_ISSUER and the gateways to the same.',
+          `the metadata has "${named}", and not "${issuer}": gateways compare it byte for byte with "iss"`,
+          'Use the same URL in MINTMARK_ISSUER, in the gateway files and in --issuer, also the "/" at its end.',
         ),
   )
   const answer = await get(jwksUrl, send)

@@ -125,9 +125,9 @@ const LIMITS: readonly Limit[] = [
     metric: 'mintmark_untrusted_rows',
     isBad: value => value > 0,
     level: 'fault',
-    bad: value => `${whole(value)} rows that grant trust have no right seal, and are not used`,
-    good: 'every row that grants trust has a right seal',
-    cure: 'docs/guides/troubleshooting.md, "Rows without a right seal".',
+    bad: value => `${whole(value)} rows that grant trust have no valid seal, and are not used`,
+    good: 'every row that grants trust has a valid seal',
+    cure: 'docs/guides/troubleshooting.md, "Rows without a valid seal".',
   },
   {
     check: 'providers',

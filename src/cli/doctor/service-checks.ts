@@ -98,10 +98,10 @@ async function revocationFindings(admin: AdminClient): Promise<Finding[]> {
     entries.length >= MOST_REVOCATIONS
       ? warning(
           'revocations',
-          `the deny list has ${MOST_REVOCATIONS} entries or more`,
+          `the list of revoked tokens has ${MOST_REVOCATIONS} entries or more`,
           'End tokens of whole keys or tenants instead of one by one.',
         )
-      : ok('revocations', `the deny list has ${entries.length} entries`),
+      : ok('revocations', `the list of revoked tokens has ${entries.length} entries`),
   ]
 }
 

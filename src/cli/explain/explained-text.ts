@@ -55,15 +55,21 @@ export interface Explanation {
     adapters: string[]
   } | null
   revocation: { claim: string; value: string; ends_at: string } | null
-  gateway: { contract_number: number; audience: string; scope: string; model: string }
+  gateway: { contract_number: number; issuer?: string; audience: string; scope: string; model: string }
   recent_refusals: Refusal[]
   remembered: { refusals: number; since: string | null } | null
   other_replicas: { running: number | null; answered: number } | null
 }
 
-/** The short answer for a person: the verdict and its cure, then what it was decided from. */
-export function explainedText(explanation: Explanation): string {
-  const parts = [verdict(explanation), record(facts(explanation))]
+/**
+ * The short answer for a person: the verdict and its cure, then what it was decided from.
+ *
+ * @param says of a token that was given: what it says of itself, which only a valid signature proves
+ */
+export function explainedText(explanation: Explanation, says?: string): string {
+  const own: [string, string][] =
+    says === undefined || explanation.token ? [] : [['token', `its own claims, not proven: ${says}`]]
+  const parts = [verdict(explanation), record([...own, ...facts(explanation)])]
   if (explanation.recent_refusals.length > 0) parts.push(refusalTable(explanation.recent_refusals))
   return parts.join('\n\n')
 }
@@ -77,7 +83,7 @@ function verdict({ subject, accepted, reason, decided_by: by, text }: Explanatio
   if (accepted) return styled('bold', 'Accepted.')
   return subject === 'request'
     ? 'No refusal of this request is remembered.'
-    : 'The deny list does not have this token, and no refusal of it is remembered. Mintmark does not store issued tokens.'
+    : 'The list of revoked tokens does not have this token, and no refusal of it is remembered. Mintmark does not store issued tokens.'
 }
 
 function facts({
@@ -109,8 +115,11 @@ function facts({
   }
   if (revocation)
     facts.push(['revocation', `${REVOKED[revocation.claim]}, listed until ${moment(revocation.ends_at)}`])
-  const { contract_number: contract, audience, scope, model } = gateway
-  facts.push(['check', `contract number ${contract}, audience ${audience}, scope ${scope}, model: ${model}`])
+  const { contract_number: contract, issuer, audience, scope, model } = gateway
+  facts.push([
+    'check',
+    `${issuer === undefined ? '' : `issuer ${issuer}, `}audience ${audience}, scope ${scope}, model: ${model}, contract number ${contract}`,
+  ])
   if (remembered) facts.push(['remembered', shownMemory(remembered)])
   if (others && others.running !== 0) facts.push(['replicas', shownReplicas(others)])
   return facts

@@ -14,7 +14,7 @@ interface ImportedKey {
   secrets: { imported: { client_id: string } | null }[]
 }
 
-const CURE = 'Nothing was changed. Change the key in the system that is right no more.'
+const CURE = 'Nothing was changed. Change the key in the system that is out of date.'
 
 /**
  * Notes where keys that were imported before are not as in the other system now: both run side by side, and either may have

@@ -131,8 +131,8 @@ function linesOf(found: Found) {
       'No memory of a later state was found. If this database was restored, it cannot be known what happened after that row:',
     )
   else if (trail && not_stored)
-    lines.push(`${pending.length} objects ended, and the database has them as usable:`)
-  else lines.push(`${pending.length} objects are refused although the database has them as usable.`)
+    lines.push(`${pending.length} objects had ended, and are usable again in the database:`)
+  else lines.push(`${pending.length} objects are refused although they are usable again in the database.`)
   for (const { id, ended_at, action } of planned(pending))
     lines.push(`- ${id}, ended at ${moment(ended_at)}: ${action}`)
   if (trail && trail.changes.length > 0)

@@ -44,7 +44,7 @@ export async function fetchDocument(given: Fetched, means: FetchMeans): Promise<
   const timer = new AbortController()
   const late = means.clock.sleep(LONGEST_MS, timer.signal).then(() => {
     if (!timer.signal.aborted) aborted.abort()
-    throw new FetchFault('timeout', 'There was no whole answer within 5 s.')
+    throw new FetchFault('timeout', 'There was no complete response within 5 s.')
   })
   const work = async () => {
     const addresses = await addressesOf(url, given, means)
@@ -126,9 +126,9 @@ async function bodyOf(response: IncomingMessage): Promise<Buffer> {
   const { statusCode, headers } = response
   try {
     if (statusCode !== 200)
-      throw new FetchFault('status', `The answer has the status ${statusCode}, and not 200.`)
+      throw new FetchFault('status', `The answer has the status ${statusCode} instead of 200.`)
     if ((headers['content-encoding'] ?? 'identity') !== 'identity')
-      throw new FetchFault('document', 'The answer is compressed, which was not asked for.')
+      throw new FetchFault('document', 'The response is compressed, which the request did not allow.')
     const parts: Buffer[] = []
     let size = 0
     for await (const part of response) {

@@ -95,7 +95,7 @@ function registerDirectory(
   )
   metrics.gauge(
     'mintmark_token_revocations',
-    'Revocations of issued tokens in memory: the deny list.',
+    'Revocations of issued tokens in memory: the list of revoked tokens.',
     'max',
     () => directory.denyList.size,
   )

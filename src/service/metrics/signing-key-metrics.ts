@@ -2,7 +2,7 @@ import { signingKeyStatuses } from '../../signing-keys/signing-key-status.ts'
 import { by, type Metrics } from '../../system/metrics.ts'
 import type { Parts } from '../parts.ts'
 
-/** Registers the metrics of signing keys, and of rows that would grant trust and have no right seal. */
+/** Registers the metrics of signing keys, and of rows that would grant trust and have no valid seal. */
 export function registerSigningKeys(
   metrics: Metrics,
   { storage, signing, policy, trust }: Pick<Parts, 'storage' | 'signing' | 'policy' | 'trust'>,

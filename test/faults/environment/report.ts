@@ -15,7 +15,7 @@ export const WHY = {
   bounded: 'connections, sockets and memory have a limit',
   unreadable: 'a refusal says nothing about the key',
   audited: 'every change has its audit row, and the chain verifies',
-  genuine: 'a row without a right seal is not used, and is reported within 10 s',
+  genuine: 'a row without a valid seal is not used, and is reported within 10 s',
   dated: 'dates are those of the database',
   said: 'the log says what an operator must know',
   carriedOut: 'otherwise the experiment shows nothing',

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { systemClock } from '../../../system/clock.ts'
 import { fetchThrough } from '../../connection/fetch-through.ts'
 import { CliError, EXIT } from '../../exit-codes.ts'
+import { tokenFault } from '../../explain/token-fault.ts'
 import { httpCall } from '../../http-call.ts'
 import { readInput } from '../../input.ts'
 import { decodeJwt, tokenIn } from '../../jwt.ts'
@@ -92,11 +93,12 @@ async function jwksUrl({ jwks, issuer }: Expectation, send: typeof fetch): Promi
 /** Without --issuer and --audience the token is compared with itself: the result says so. @throws {CliError} */
 async function verify(
   jwt: string,
-  { claims }: Decoded,
+  decoded: Decoded,
   keys: { jwksUrl: string; send: typeof fetch },
   expectation: Expectation,
 ): Promise<void> {
   const { verifyAsGateway } = await import('../../../tokens/token-verifier.ts')
+  const { claims } = decoded
   const issuer = expectation.issuer ?? String(claims.iss)
   const audience = expectation.audience ?? String([claims.aud].flat()[0])
   try {
@@ -106,7 +108,12 @@ async function verify(
     const aboutTheToken = /^ERR_(JWT|JWS|JOSE_ALG|JOSE_NOT_SUPPORTED|JWKS_NO_MATCHING|JWKS_MULTIPLE)/.test(
       code,
     )
-    if (aboutTheToken) throw new CliError(EXIT.refused, `the token does not verify: ${message}`, [WITHOUT])
+    if (aboutTheToken)
+      throw new CliError(
+        EXIT.refused,
+        `the token does not verify: ${tokenFault(error as Error, decoded, { issuer, audience })}.`,
+        [WITHOUT],
+      )
     const why = (cause as NodeJS.ErrnoException | undefined)?.code ?? message
     throw new CliError(
       EXIT.unavailable,

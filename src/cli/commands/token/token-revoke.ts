@@ -56,7 +56,7 @@ const WARNINGS = {
   tenant: 'This revokes all tokens that were issued to the tenant',
 }
 
-/** Ends issued tokens: the deny list. */
+/** Revokes issued tokens: an entry of the list of revoked tokens. */
 export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessEnv): void {
   const command = changeVerb(token, 'revoke', {
     summary: 'revoke issued tokens: one, or all of a key or a tenant',
