@@ -70,14 +70,15 @@ async function measure(): Promise<void> {
   const { body: reporter } = await replica.change('/usage-reporters', { name: 'bench', audiences: ['vllm'] })
   await replica.admin('PUT', '/models/base', {})
   const holders = await makeHolders(replica)
-  const [together, apart] = ports.map(port => ({
+  const loadOf = (port: string): Load => ({
     url: `http://127.0.0.1:${port}`,
     secret: reporter.secret,
     holders,
     rate: records,
     batch: BATCH,
-  })) as [Omit<UsageLoad, 'seconds'>, Omit<UsageLoad, 'seconds'>]
-  const reportsTo = async (load: Omit<UsageLoad, 'seconds'>, duration: number) => {
+  })
+  const [together, apart] = [loadOf(ports[0]), loadOf(ports[1])]
+  const reportsTo = async (load: Load, duration: number) => {
     const done = await report({ ...load, seconds: duration })
     reported.sent += done.sent
     reported.failed += done.failed
@@ -132,6 +133,8 @@ seen to wait for a lock, in ${waits.looked} looks: ${waits.pruning} times a stat
   const isExact = Number(counted?.requests) === reported.sent
   process.exitCode = failed + reported.failed > 0 || !isExact || left > 0 ? 1 : 0
 }
+
+type Load = Omit<UsageLoad, 'seconds'>
 
 /** Durations of exchanges in milliseconds. */
 interface Round {
