@@ -167,7 +167,7 @@ export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promi
       WHEN 'usage_reporter_secret_ended' THEN EXISTS (SELECT FROM usage_reporters AS u
         LEFT JOIN usage_reporter_secrets AS s ON s.reporter_id = u.id AND s.id = t.id
         WHERE u.id = t.owner AND u.deleted_at IS NULL
-          AND (u.secret_id = t.id OR s.ends_at > to_timestamp((t.at + 1) / 1000)))
+          AND (u.secret_id = t.id OR s.ends_at > greatest(now(), to_timestamp((t.at + 1) / 1000))))
     END ORDER BY t.at`.execute(db)
   return rows
 }

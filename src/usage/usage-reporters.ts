@@ -96,7 +96,7 @@ export class UsageReporters {
   }
 
   /**
-   * Ends one of its secrets, as it was before the database was restored. In place of the newest one comes another that nobody knows: the
+   * Ends one of its secrets, as it was before the database was restored. In place of the newest one comes another that no one knows: the
    * reporter reports again once it is rotated. @throws {NotFound}
    */
   async endSecret(actor: Actor, id: string, secretId: string): Promise<void> {

@@ -64,7 +64,7 @@ describe('A usage reporter', () => {
     expect((await rotate({}, { 'if-match': before.headers.get('etag') ?? '' })).status).toBe(412)
     const refused = await rotate({})
     expect([refused.status, refused.body.code]).toEqual([409, 'two_live_secrets'])
-    // The new secret leaked before the gateways had it: the old one goes on.
+    // The new secret leaked before the gateways had it: the old one stays.
     const { secret: third } = (await rotate({ replace: 'newest' })).body
     await expect(report(second, 'newest')).rejects.toThrow()
     await report(reporter.secret, 'kept')
