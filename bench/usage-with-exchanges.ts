@@ -13,12 +13,13 @@ import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
 /**
  * Measures exchanges while usage is reported, and tables, pruning and locks meanwhile:
  *
- *   npm run bench-usage-load                    2,000 records a second for ten minutes, 1,000 exchanges a second; 14 minutes in all
+ *   npm run bench-usage-load                    2,000 records a second for ten minutes, 1,000 exchanges a second; 17 minutes in all
  *   npm run bench-usage-load -- --seconds 30    a trial run; also --records and --exchanges, a second
  *
- * In each round exchanges are measured alone, then three times as long with reports; in some, old records and totals are removed. The 99th
- * percentile with reports should be at most BAR times that of exchanges alone; other work on the machine can move it, so it is printed,
- * by round too. Exits with 1 when a report or an exchange failed, a record was not counted once, or old rows were left.
+ * In each round exchanges are measured alone, then three times as long with reports to the same process, and then with reports to a process
+ * that has no exchanges: so what is left there is the work of Postgres and of the load itself, on the same cores. In some rounds old records and
+ * totals are removed. The 99th percentile with reports should be at most BAR times that of exchanges alone; other work on the machine can move
+ * it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record was not counted once, or old rows were left.
  */
 const BAR = 1.2
 const MOST_ROUNDS = 10
@@ -62,17 +63,26 @@ process.exit()
 
 async function measure(): Promise<void> {
   const postgres = await environment.postgres()
-  const port = String(await freePort())
-  const replica = await environment.replica(postgres.applicationUrl(), { MINTMARK_OTLP_HTTP_PORT: port })
+  const ports = [String(await freePort()), String(await freePort())] as const
+  const [replica] = (await Promise.all(
+    ports.map(port => environment.replica(postgres.applicationUrl(), { MINTMARK_OTLP_HTTP_PORT: port })),
+  )) as [Replica, Replica]
   const { body: reporter } = await replica.change('/usage-reporters', { name: 'bench', audiences: ['vllm'] })
   await replica.admin('PUT', '/models/base', {})
   const holders = await makeHolders(replica)
-  const load = {
+  const loadOf = (port: string): Load => ({
     url: `http://127.0.0.1:${port}`,
     secret: reporter.secret,
     holders,
     rate: records,
     batch: BATCH,
+  })
+  const [together, apart] = [loadOf(ports[0]), loadOf(ports[1])]
+  const reportsTo = async (load: Load, duration: number) => {
+    const done = await report({ ...load, seconds: duration })
+    reported.sent += done.sent
+    reported.failed += done.failed
+    reported.ms.push(...done.ms)
   }
   const count = Math.max(1, Math.min(MOST_ROUNDS, Math.floor(seconds / SECONDS_A_ROUND)))
   const rounds: Round[] = []
@@ -87,21 +97,21 @@ async function measure(): Promise<void> {
       await fillOld(postgres, reporter.id)
       pruned.records += OLD_RECORDS
     }
-    const round: Round = { alone: [], beside: [] }
+    const round: Round = { alone: [], beside: [], apart: [] }
     const part = seconds / count
     failed += await exchangesFor(replica, holders, part / 3, round.alone)
     const during = await lockWaitsDuring(postgres.ownerUrl, /prune_usage/, async () => {
-      const reports = report({ ...load, seconds: part })
+      const reports = reportsTo(together, part)
       // While records of this hour and exchanges arrive, old ones are removed: before the job of the replica would do it.
       const pruning = prunes ? prune(postgres, pruned) : undefined
       failed += await exchangesFor(replica, holders, part, round.beside)
-      const done = await reports
+      await reports
       await pruning
-      reported.sent += done.sent
-      reported.failed += done.failed
-      reported.ms.push(...done.ms)
     })
     waits = sumOf(waits, during)
+    const reports = reportsTo(apart, part / 3)
+    failed += await exchangesFor(replica, holders, part / 3, round.apart)
+    await reports
     rounds.push(round)
   }
   printExchanges(rounds, reported, failed)
@@ -124,10 +134,14 @@ seen to wait for a lock, in ${waits.looked} looks: ${waits.pruning} times a stat
   process.exitCode = failed + reported.failed > 0 || !isExact || left > 0 ? 1 : 0
 }
 
+type Load = Omit<UsageLoad, 'seconds'>
+
 /** Durations of exchanges in milliseconds. */
 interface Round {
   alone: number[]
   beside: number[]
+  /** Reports went to another process. */
+  apart: number[]
 }
 
 interface Pruned {
@@ -139,22 +153,28 @@ interface Pruned {
 }
 
 function printExchanges(rounds: readonly Round[], reported: UsageLoadResult, failed: number): void {
-  const alone = rounds.flatMap(round => round.alone)
-  const beside = rounds.flatMap(round => round.beside)
-  const ratios = rounds.map(round => at(round.beside, 0.99) / at(round.alone, 0.99))
-  const ratio = at(beside, 0.99) / at(alone, 0.99)
+  const all = (of: keyof Round) => rounds.flatMap(round => round[of])
+  const [alone, beside, apart] = [all('alone'), all('beside'), all('apart')]
+  const ratio = (times: readonly number[]) => (at(times, 0.99) / at(alone, 0.99)).toFixed(2)
+  const byRound = (of: keyof Round) => {
+    const ratios = rounds.map(round => at(round[of], 0.99) / at(round.alone, 0.99))
+    return `${ratios.map(each => each.toFixed(2)).join(', ')}; median ${at(ratios, 0.5).toFixed(2)}`
+  }
   const row = (name: string, ms: readonly number[], digits: number) =>
     `| ${name} | ${at(ms, 0.5).toFixed(digits)} | ${at(ms, 0.99).toFixed(digits)} |`
   console.log(`
 | | median ms | 99th percentile ms |
 |---|---|---|
 ${row(`${exchanges} exchanges a second`, alone, 2)}
-${row(`the same beside ${records} records a second`, beside, 2)}
+${row(`the same, with ${records} records a second to the same process`, beside, 2)}
+${row(`the same, with ${records} records a second to another process`, apart, 2)}
 ${row(`reports of ${BATCH} records, until they are counted`, reported.ms, 0)}
 
-the 99th percentile beside reports is ${ratio.toFixed(2)} times the other (at most ${BAR} is wanted)
-by round: ${ratios.map(each => each.toFixed(2)).join(', ')}; median ${at(ratios, 0.5).toFixed(2)}
-${reported.sent + reported.failed} records, ${reported.failed} failed; ${alone.length + beside.length} exchanges, ${failed} failed`)
+the 99th percentile with reports to the same process is ${ratio(beside)} times that without (at most ${BAR} is wanted)
+by round: ${byRound('beside')}
+with reports to another process it is ${ratio(apart)} times: what Postgres and this load take of the machine
+by round: ${byRound('apart')}
+${reported.sent + reported.failed} records, ${reported.failed} failed; ${alone.length + beside.length + apart.length} exchanges, ${failed} failed`)
 }
 
 function sumOf(a: LockWaits, b: LockWaits): LockWaits {

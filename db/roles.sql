@@ -39,7 +39,7 @@ GRANT SELECT, INSERT ON deleted_tenants, deleted_identities, change_feed, audit_
 GRANT SELECT, UPDATE ON change_counter TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_change_feed(interval) TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_key_usage(interval) TO mintmark_app;
-GRANT SELECT, INSERT, UPDATE ON usage_reporters, usage_totals TO mintmark_app;
+GRANT SELECT, INSERT, UPDATE ON usage_reporters, usage_reporter_secrets, usage_totals TO mintmark_app;
 GRANT SELECT, INSERT, DELETE ON usage_records, usage_rollups, usage_rolled TO mintmark_app;
 GRANT SELECT, UPDATE ON usage_ledger TO mintmark_app;
 GRANT EXECUTE ON FUNCTION prune_usage_records(interval), prune_usage_totals(interval) TO mintmark_app;

@@ -62,7 +62,7 @@ function gone(body: object) {
   const advice = id.startsWith('key_')
     ? `Rotate the key to get a new secret: POST /admin/v1/keys/${id}/rotate`
     : id.startsWith('rep_')
-      ? `Create another usage reporter, and delete this one: DELETE /admin/v1/usage-reporters/${id}`
+      ? `Rotate the usage reporter to get a new secret: POST /admin/v1/usage-reporters/${id}/rotate`
       : `Create a new token, and revoke this one: POST /admin/v1/admin-tokens/${id}/revoke`
   return {
     secret_available: false,

@@ -28,6 +28,7 @@ export const OPERATIONS: Record<Tombstone['kind'], string> = {
   credential_deleted: 'delete the credential',
   provider_deleted: 'delete the identity provider',
   usage_reporter_deleted: 'delete the usage reporter',
+  usage_reporter_secret_ended: 'revoke the secret of the usage reporter, which must be rotated',
 }
 
 /**
@@ -122,6 +123,8 @@ export class Reconciliation {
         return identityProviders.delete(actor, id)
       case 'usage_reporter_deleted':
         return usageReporters.delete(actor, id)
+      case 'usage_reporter_secret_ended':
+        return usageReporters.endSecret(actor, owner ?? '', id)
       default:
         return kind satisfies never
     }

@@ -28,7 +28,12 @@ export function buildUsage(
       database,
       digests,
       logger,
-      isDeleted: id => tombstones.has('usage_reporter_deleted', id),
+      isEnded: ({ id, secretId, endsAt }) => {
+        const ended = tombstones.endOf('usage_reporter_secret_ended', secretId) ?? Infinity
+        return (
+          Math.min(ended, endsAt ?? Infinity) <= time.now() || tombstones.has('usage_reporter_deleted', id)
+        )
+      },
     }),
     records: new UsageRecords({ database: usageDatabase, policy, now: () => time.now() }),
   }

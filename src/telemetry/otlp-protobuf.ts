@@ -6,7 +6,7 @@ import {
   MOST_RECORDS,
   UnreadableReport,
 } from './unreadable-report.ts'
-import { eachField, type FieldsLeft } from './wire-format.ts'
+import { eachField, type FieldsLeft, lengthOf, type Span, textOf, wholeOf } from './wire-format.ts'
 
 /**
  * Reads an ExportLogsServiceRequest (opentelemetry-proto 1.x, collector/logs/v1, logs/v1, common/v1). Field numbers
@@ -32,10 +32,10 @@ const ARRAY_VALUE = { values: 1 }
 export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {
   const left: FieldsLeft = { fields: MOST_FIELDS }
   const records: (() => ReportedRecord)[] = []
-  each(message, left, REQUEST.resourceLogs, resourceLogs => {
+  each(wholeOf(message), left, REQUEST.resourceLogs, resourceLogs => {
     const shared = new Map<string, AttributeValue>()
     let count = 0
-    const scopes: Buffer[] = []
+    const scopes: Span[] = []
     eachField(resourceLogs, left, (field, value) => {
       if (typeof value === 'number') return
       if (field === RESOURCE_LOGS.resource)
@@ -56,7 +56,7 @@ export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>):
 }
 
 function readRecord(
-  message: Buffer,
+  message: Span,
   left: FieldsLeft,
   shared: ReadonlyMap<string, AttributeValue>,
   wanted: ReadonlySet<string>,
@@ -82,53 +82,54 @@ function bound(attributes: number): void {
 }
 
 function readAttribute(
-  message: Buffer,
+  message: Span,
   left: FieldsLeft,
   into: Map<string, AttributeValue>,
   wanted: ReadonlySet<string>,
 ): void {
   let name = ''
-  let any: Buffer | undefined
+  let any: Span | undefined
   eachField(message, left, (field, value) => {
     if (typeof value === 'number') return
-    if (field === KEY_VALUE.key) name = value.length > LONGEST_VALUE ? '' : value.toString('utf8')
+    if (field === KEY_VALUE.key) name = lengthOf(value) > LONGEST_VALUE ? '' : textOf(value)
     if (field === KEY_VALUE.value) any = value
   })
   const value = any && wanted.has(name) ? anyValue(any, left) : undefined
   if (value !== undefined) into.set(name, value)
 }
 
-function anyValue(message: Buffer, left: FieldsLeft): AttributeValue | undefined {
+function anyValue(message: Span, left: FieldsLeft): AttributeValue | undefined {
   let found: AttributeValue | undefined
   eachField(message, left, (field, value) => {
     if (typeof value === 'number') {
       if (field === ANY_VALUE.bool) found = value === 1
       if (field === ANY_VALUE.int) found = value
     } else if (field === ANY_VALUE.string) {
-      if (value.length <= LONGEST_VALUE) found = value.toString('utf8')
-    } else if (field === ANY_VALUE.double) found = value.length === 8 ? value.readDoubleLE() : undefined
+      if (lengthOf(value) <= LONGEST_VALUE) found = textOf(value)
+    } else if (field === ANY_VALUE.double)
+      found = lengthOf(value) === 8 ? value.in.readDoubleLE(value.from) : undefined
     else if (field === ANY_VALUE.array) found = textsIn(value, left)
   })
   return found
 }
 
-function textsIn(message: Buffer, left: FieldsLeft): string[] {
+function textsIn(message: Span, left: FieldsLeft): string[] {
   const texts: string[] = []
   each(message, left, ARRAY_VALUE.values, member =>
     each(member, left, ANY_VALUE.string, text => {
-      if (texts.length < MOST_MEMBERS && text.length <= LONGEST_VALUE) texts.push(text.toString('utf8'))
+      if (texts.length < MOST_MEMBERS && lengthOf(text) <= LONGEST_VALUE) texts.push(textOf(text))
     }),
   )
   return texts
 }
 
 /** Visits the fields with this number that have bytes. */
-function each(message: Buffer, left: FieldsLeft, wanted: number, visit: (value: Buffer) => void): void {
+function each(message: Span, left: FieldsLeft, wanted: number, visit: (value: Span) => void): void {
   eachField(message, left, (field, value) => {
     if (field === wanted && typeof value !== 'number') visit(value)
   })
 }
 
 /** Nanoseconds in a fixed64, as milliseconds. */
-const milliseconds = (bytes: Buffer): number =>
-  bytes.length === 8 ? Number(bytes.readBigUInt64LE() / 1_000_000n) : 0
+const milliseconds = (value: Span): number =>
+  lengthOf(value) === 8 ? Number(value.in.readBigUInt64LE(value.from) / 1_000_000n) : 0

@@ -1,10 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { RequestError } from '../http/request-error.ts'
 import type { Clock } from '../system/clock.ts'
 import { FairQueue } from '../system/fair-queue.ts'
-import { ATTRIBUTES, type ReportedRecord } from '../usage/usage-record.ts'
+import { ATTRIBUTES } from '../usage/usage-record.ts'
 import type { Counted, UsageRecords } from '../usage/usage-records.ts'
 import type { LiveReporter } from '../usage/usage-reporter.ts'
 import type { Encoding } from './otlp-answer.ts'
@@ -18,8 +17,6 @@ export const LONGEST_REPORT_BYTES = 4 * 1_048_576
 export const MOST_HELD_BYTES = 32 * 1_048_576
 /** One is counted while another is read; a reporter has one turn at a time, so that it takes nothing from others. */
 const QUEUE = { atOnce: 2, mostWaiting: 16, mostWaitingOfOne: 4, longestWaitMs: 5_000 }
-/** Between the parts other requests are answered: a part takes about a millisecond. */
-const RECORDS_A_TURN = 50
 
 /** A report as it arrived. */
 interface Report {
@@ -50,18 +47,9 @@ export class ReportQueue {
         encoding === 'application/json'
           ? recordsInJson(plain, ATTRIBUTES)
           : recordsInProtobuf(plain, ATTRIBUTES)
-      return this.#records.count(reporter, await inTurns(readers))
+      return this.#records.count(reporter, readers)
     }).result
   }
-}
-
-async function inTurns(readers: readonly (() => ReportedRecord)[]): Promise<ReportedRecord[]> {
-  const records: ReportedRecord[] = []
-  for (const read of readers) {
-    records.push(read())
-    if (records.length % RECORDS_A_TURN === 0) await setImmediate()
-  }
-  return records
 }
 
 const unpack = promisify(gunzip)

@@ -2,7 +2,7 @@ import { UnreadableReport } from './unreadable-report.ts'
 
 /**
  * The wire format of Protocol Buffers (https://protobuf.dev/programming-guides/encoding), read in place: nothing is
- * built of a field that is not wanted, so the memory of a report does not depend on what is in it.
+ * copied of a field that is not wanted, so the memory of a report does not depend on what is in it.
  */
 
 const VARINT = 0
@@ -16,43 +16,64 @@ export interface FieldsLeft {
   fields: number
 }
 
+/** Bytes of a report that are not copied: a `Buffer` for each field would cost more than all else of reading it. */
+export interface Span {
+  in: Buffer
+  from: number
+  to: number
+}
+
+export const wholeOf = (message: Buffer): Span => ({ in: message, from: 0, to: message.length })
+
+export const textOf = (span: Span): string => span.in.toString('utf8', span.from, span.to)
+
+export const lengthOf = (span: Span): number => span.to - span.from
+
 /**
  * The value of a field: a number for a varint (exact up to 2^53; a negative one is above that), otherwise the bytes.
  * @throws {UnreadableReport}
  */
-type Visit = (field: number, value: Buffer | number) => void
+type Visit = (field: number, value: Span | number) => void
+
+/** Visits each field of a message in order. @throws {UnreadableReport} */
+export function eachField(message: Span, left: FieldsLeft, visit: Visit): void {
+  const at: Place = { in: message.in, from: message.from, to: message.to }
+  while (at.from < at.to) {
+    if (--left.fields < 0) throw new UnreadableReport('The report has too many fields. Send smaller batches.')
+    const tag = varint(at)
+    const field = Math.floor(tag / 8)
+    const wireType = tag % 8
+    if (wireType === VARINT) visit(field, varint(at))
+    else if (wireType === LENGTH_DELIMITED) visit(field, bytes(at, varint(at)))
+    else if (wireType === EIGHT_BYTES) visit(field, bytes(at, 8))
+    else if (wireType === FOUR_BYTES) visit(field, bytes(at, 4))
+    else throw new UnreadableReport('The report has an unknown wire type.')
+  }
+}
+
+/** What is left of a message: `from` moves on. */
+type Place = Span
 
 const endsEarly = () => new UnreadableReport('The report ends early.')
 
-/** Visits each field of a message in order. @throws {UnreadableReport} */
-export function eachField(message: Buffer, left: FieldsLeft, visit: Visit): void {
-  let at = 0
-  const varint = () => {
-    let value = 0
-    for (let place = 0; place < LONGEST_VARINT; place++) {
-      const byte = message[at++]
-      if (byte === undefined) throw endsEarly()
-      value += (byte & 127) * 128 ** place
-      if (byte < 128) return value
-    }
-    throw new UnreadableReport('The report has an invalid number.')
+function varint(at: Place): number {
+  let value = 0
+  let scale = 1
+  for (let place = 0; place < LONGEST_VARINT; place++) {
+    if (at.from >= at.to) throw endsEarly()
+    const byte = at.in[at.from++] as number
+    value += (byte & 127) * scale
+    if (byte < 128) return value
+    scale *= 128
   }
-  const bytes = (length: number) => {
-    if (at + length > message.length) throw endsEarly()
-    at += length
-    return message.subarray(at - length, at)
-  }
-  while (at < message.length) {
-    if (--left.fields < 0) throw new UnreadableReport('The report has too many fields. Send smaller batches.')
-    const tag = varint()
-    const field = Math.floor(tag / 8)
-    const wireType = tag % 8
-    if (wireType === VARINT) visit(field, varint())
-    else if (wireType === LENGTH_DELIMITED) visit(field, bytes(varint()))
-    else if (wireType === EIGHT_BYTES) visit(field, bytes(8))
-    else if (wireType === FOUR_BYTES) visit(field, bytes(4))
-    else throw new UnreadableReport('The report has an unknown wire type.')
-  }
+  throw new UnreadableReport('The report has an invalid number.')
+}
+
+function bytes(at: Place, length: number): Span {
+  const { from } = at
+  if (from + length > at.to) throw endsEarly()
+  at.from += length
+  return { in: at.in, from, to: at.from }
 }
 
 /** A field with a string or a nested message. */

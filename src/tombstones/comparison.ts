@@ -15,14 +15,15 @@ export interface Noticed {
 export const byName = (tombstones: readonly Tombstone[]) =>
   new Map(tombstones.map(tombstone => [nameOf(tombstone), tombstone]))
 
+/** A secret may end some time after the change that ends it. */
+const LATER: ReadonlySet<Tombstone['kind']> = new Set(['secret_ended', 'usage_reporter_secret_ended'])
+
 /**
  * What cannot be taken back. A database that continues the memory, and in which it is usable, got older rows in single tables: its
  * audit trail continues. A secret that was to end later may have got another end since.
  */
 const forGood = ({ ended, pending, seenAt }: Memory): Tombstone[] =>
-  [...ended, ...pending].filter(
-    ({ kind, at }) => !isReversible(kind) && (kind !== 'secret_ended' || at <= seenAt),
-  )
+  [...ended, ...pending].filter(({ kind, at }) => !isReversible(kind) && (!LATER.has(kind) || at <= seenAt))
 
 /** The state of the database, and what memories know that it does not. */
 export async function compare(trx: Handle, memories: readonly Memory[]) {

@@ -98,6 +98,14 @@ const SOURCES: readonly Source[] = [
     at: sql`deleted_at`,
     ended: sql`deleted_at IS NOT NULL`,
   },
+  {
+    kind: 'usage_reporter_secret_ended',
+    table: 'usage_reporter_secrets',
+    id: 'id',
+    owner: 'reporter_id',
+    at: sql`ends_at`,
+    ended: sql`true`,
+  },
 ]
 
 const milliseconds = (instant: RawBuilder<unknown>) =>
@@ -119,13 +127,14 @@ export async function readEnded(db: Handle): Promise<Tombstone[]> {
   return rows
 }
 
-/** The objects with these ids that ended, and the secrets and credentials of keys with these ids. */
+/** The objects with these ids that ended, and the secrets and credentials of keys and reporters with these ids. */
 export async function readEndedOf(db: Handle, ids: readonly string[]): Promise<Tombstone[]> {
   const named = sql`ANY (${[...ids]}::text[])`
   const found = SOURCES.map(source => {
     const ofKey: Partial<Record<Source['kind'], string>> = {
       secret_ended: 'key_id',
       credential_deleted: 'owner',
+      usage_reporter_secret_ended: 'reporter_id',
     }
     const column = ofKey[source.kind] ?? source.id
     return selected(source, sql`${sql.ref(column)} = ${named}`)
@@ -155,6 +164,10 @@ export async function readUsable(db: Handle, ended: readonly Tombstone[]): Promi
       WHEN 'provider_deleted' THEN EXISTS (SELECT FROM identity_providers AS p WHERE p.id = t.id)
       WHEN 'usage_reporter_deleted' THEN EXISTS (SELECT FROM usage_reporters AS u
         WHERE u.id = t.id AND u.deleted_at IS NULL)
+      WHEN 'usage_reporter_secret_ended' THEN EXISTS (SELECT FROM usage_reporters AS u
+        LEFT JOIN usage_reporter_secrets AS s ON s.reporter_id = u.id AND s.id = t.id
+        WHERE u.id = t.owner AND u.deleted_at IS NULL
+          AND (u.secret_id = t.id OR s.ends_at > greatest(now(), to_timestamp((t.at + 1) / 1000))))
     END ORDER BY t.at`.execute(db)
   return rows
 }

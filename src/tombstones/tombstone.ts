@@ -10,12 +10,13 @@ export type TombstoneKind =
   | 'credential_deleted'
   | 'provider_deleted'
   | 'usage_reporter_deleted'
+  | 'usage_reporter_secret_ended'
 
 /** An object that ended, or does at `at`. */
 export interface Tombstone {
   kind: TombstoneKind
   id: string
-  /** The key of a secret or credential, the tenant of a key; null: none. */
+  /** The key of a secret or credential, the tenant of a key, the usage reporter of its secret; null: none. */
   owner: string | null
   /** Epoch milliseconds. */
   at: number

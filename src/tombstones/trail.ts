@@ -5,6 +5,9 @@ import { nameOf, type Tombstone, type TombstoneKind } from './tombstone.ts'
 const NOTHING_TO_REPEAT =
   /^(audit|restore|emergency|exchange|authorization|usage|signing-key|token-revocation)\.|\.(seal|reseal|release|adopt)$/
 
+/** The new secret is not in a restored database. */
+const ROTATION = /^(key|usage-reporter)\.rotate$/
+
 /** What an exported audit trail has as ended by these rows, in their order. */
 export function endedBy(rows: Iterable<AuditRow>): Tombstone[] {
   const ended = new Map<string, Tombstone>()
@@ -19,7 +22,7 @@ export function endedBy(rows: Iterable<AuditRow>): Tombstone[] {
 /** The rows whose change is not in a restored database, and is not repeated by tombstones. */
 export const changesToRepeat = (rows: readonly AuditRow[]): AuditRow[] =>
   rows.filter(row => {
-    const isOnlyAnEnd = row.action !== 'key.rotate' && endsOf(row).length > 0
+    const isOnlyAnEnd = !ROTATION.test(row.action) && endsOf(row).length > 0
     return row.outcome === 'done' && !isOnlyAnEnd && !NOTHING_TO_REPEAT.test(row.action)
   })
 
@@ -39,12 +42,7 @@ function endsOf(row: AuditRow): Tombstone[] {
       return part('secret_ended', changes.secretId?.to)
     case 'key.rotate':
     case 'key.secret-confirm':
-      return secretEnds(changes.secretEnds?.to).map(({ id: secret, endsAt }) => ({
-        kind: 'secret_ended',
-        id: secret,
-        owner: id,
-        at: Date.parse(endsAt),
-      }))
+      return secretEnds('secret_ended', row)
     case 'key.credential-delete':
       return part('credential_deleted', changes.credentialId?.from)
     case 'tenant.suspend':
@@ -60,6 +58,10 @@ function endsOf(row: AuditRow): Tombstone[] {
       return target('provider_deleted')
     case 'usage-reporter.delete':
       return target('usage_reporter_deleted')
+    case 'usage-reporter.secret-revoke':
+      return part('usage_reporter_secret_ended', changes.secretId?.to)
+    case 'usage-reporter.rotate':
+      return secretEnds('usage_reporter_secret_ended', row)
     default:
       return []
   }
@@ -71,4 +73,10 @@ function takenBackBy({ action, target_id: id }: AuditRow): string[] {
   return []
 }
 
-const secretEnds = (to: unknown): { id: string; endsAt: string }[] => (Array.isArray(to) ? to : [])
+function secretEnds(kind: TombstoneKind, { target_id: owner, changes }: AuditRow): Tombstone[] {
+  const ends: unknown = changes.secretEnds?.to
+  return (Array.isArray(ends) ? ends : []).map(({ id, endsAt }: { id: string; endsAt: string }) => ({
+    ...{ kind, id, owner },
+    at: Date.parse(endsAt),
+  }))
+}

@@ -9,7 +9,7 @@ import type { LiveReporter } from './usage-reporter.ts'
 import { liveReporters, setReporterDigest } from './usage-reporter-repository.ts'
 
 /**
- * All reporters that are not deleted, in memory: a report with a wrong secret costs no query. Changes arrive with the
+ * All reporters that are not deleted, by their secrets, in memory: a report with a wrong secret costs no query. Changes arrive with the
  * change feed; a report is also checked in the transaction that counts it.
  */
 export class KnownReporters implements ChangeSubscriber {
@@ -17,7 +17,7 @@ export class KnownReporters implements ChangeSubscriber {
   readonly #database: Database
   readonly #digests: KeyDigests
   readonly #logger: Logger
-  readonly #isDeleted: (id: string) => boolean
+  readonly #isEnded: (reporter: LiveReporter) => boolean
   /** By digest in base64. */
   #reporters: ReadonlyMap<string, LiveReporter> | undefined
   /** Number of times that they were read. */
@@ -25,17 +25,17 @@ export class KnownReporters implements ChangeSubscriber {
   /** This process changed one, and could not read it yet. */
   #isBehind = false
 
-  /** `isDeleted`: whether a restored database brought it back. */
+  /** `isEnded`: whether its secret is over by now, or a restored database brought it back. */
   constructor(options: {
     database: Database
     digests: KeyDigests
     logger: Logger
-    isDeleted: (id: string) => boolean
+    isEnded: (reporter: LiveReporter) => boolean
   }) {
     this.#database = options.database
     this.#digests = options.digests
     this.#logger = options.logger
-    this.#isDeleted = options.isDeleted
+    this.#isEnded = options.isEnded
   }
 
   /** The reporter with this secret; undefined: none. @throws {Unavailable} until they have been read, also one that is new. */
@@ -44,7 +44,7 @@ export class KnownReporters implements ChangeSubscriber {
     if (!this.#reporters) throw new Unavailable('The usage reporters are not known yet. Retry.')
     for (const name of this.#digests.names(presented)) {
       const reporter = this.#reporters.get(name)
-      if (!reporter || this.#isDeleted(reporter.id)) continue
+      if (!reporter || this.#isEnded(reporter)) continue
       if (reporter.pepperId !== this.#digests.storing.id)
         this.#redigest(presented, reporter).catch(err =>
           this.#logger.warn({ err, usage_reporter: reporter.id }, 'a usage reporter keeps its old pepper'),
@@ -88,7 +88,7 @@ export class KnownReporters implements ChangeSubscriber {
     const digest = this.#digests.forStoring(presented)
     const done = await this.#database.write(async trx => {
       if (!(await holdCurrentPepper(trx, this.#digests.storing))) return false
-      await setReporterDigest(trx, reporter.id, digest)
+      await setReporterDigest(trx, reporter.secretId, digest)
       return true
     })
     if (!done) return

@@ -65,11 +65,7 @@ export async function bookRecords(
         CASE WHEN n.hour < ledger.open_from THEN date_trunc('hour', now(), 'UTC') ELSE n.hour END,
         n.tenant, n.known_key, n.known_model, n.refused, n.estimated, n.input, n.cached, n.output
       FROM named AS n CROSS JOIN reporter CROSS JOIN ledger
-      WHERE n.fault IS NULL AND NOT EXISTS (
-        SELECT FROM usage_records AS seen
-        WHERE seen.slot = ANY (${hours.map(hour => hour % SLOTS)}::smallint[]) AND seen.reporter_id = ${reporterId}
-          AND seen.id = n.id
-        OFFSET 0)
+      WHERE n.fault IS NULL AND ${isNew(reporterId, hours)}
       ORDER BY n.id
       ON CONFLICT DO NOTHING
       RETURNING hour, booked, reporter_id, tenant_id, key_id, model, refused, estimated, input_tokens, cached_input_tokens,
@@ -104,6 +100,22 @@ export async function bookRecords(
   const { reporter, counted = 0, ...rejected } = counts
   return reporter === 0 ? undefined : { counted, rejected }
 }
+
+/**
+ * Whether no other hour than its own has a record's id: the partition of its own hour has a primary key for that. Each condition names one
+ * partition, whose index is then searched once for a record; a list of them would be searched for in each.
+ */
+const isNew = (reporterId: string, hours: readonly number[]) =>
+  sql.join(
+    hours.map(hour => {
+      const slot = sql.lit(hour % SLOTS)
+      return sql`(n.number % ${sql.lit(SLOTS)} = ${slot} OR NOT EXISTS (
+        SELECT FROM usage_records AS seen
+        WHERE seen.slot = ${slot} AND seen.reporter_id = ${reporterId} AND seen.id = n.id
+        OFFSET 0))`
+    }),
+    sql` AND `,
+  )
 
 /** Removes what no report can repeat any more, and totals that are too old. Returns the number of removed totals. */
 export async function pruneUsage(

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { TENANT_ID } from '../tenants/name.ts'
 
 /** A log record of a gateway. Attributes have the values of OpenTelemetry, lists as lists of text. */
@@ -85,7 +85,7 @@ export function readUsageRecord(
   if (at > by.now + FUTURE_MS) return { rejected: 'in_future' }
   if (!audiencesOf(attributes).some(name => by.audiences.includes(name))) return { rejected: 'audience' }
   const named = {
-    id: createHash('sha256').update(id).digest().subarray(0, 16),
+    id: hash('sha256', id, 'buffer').subarray(0, 16),
     hour: Math.floor(at / HOUR_MS),
     tenantId,
     keyId,

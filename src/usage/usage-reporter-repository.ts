@@ -8,7 +8,14 @@ import type { LiveReporter, UsageReporter } from './usage-reporter.ts'
 const selectReporters = (db: Handle) =>
   db
     .selectFrom('usage_reporters')
-    .select(['id', 'seq', 'name', 'audiences', 'created_by', 'created_at', 'deleted_at'])
+    .select(['id', 'seq', 'name', 'audiences', 'created_by', 'created_at', 'deleted_at', 'secret_id'])
+    .select(eb =>
+      eb
+        .selectFrom('usage_reporter_secrets as s')
+        .whereRef('s.reporter_id', '=', 'usage_reporters.id')
+        .select(of => of.fn.max('s.ends_at').as('ends_at'))
+        .as('older_ends_at'),
+    )
 
 type Row = Awaited<ReturnType<ReturnType<typeof selectReporters>['executeTakeFirstOrThrow']>>
 
@@ -18,6 +25,8 @@ const toReporter = (row: Row): UsageReporter => ({
   audiences: row.audiences,
   createdBy: row.created_by,
   createdAt: row.created_at,
+  secretId: row.secret_id,
+  olderSecretEndsAt: row.older_ends_at,
   deletedAt: row.deleted_at,
 })
 
@@ -76,50 +85,89 @@ export async function setDeleted(trx: Handle, id: string): Promise<void> {
     .execute()
 }
 
-/** All that are not deleted: administrators create them, at most MOST_REPORTERS. */
+/** All that are not deleted, with each of their secrets: administrators create them, at most MOST_REPORTERS with two each. */
 export async function liveReporters(db: Handle): Promise<LiveReporter[]> {
-  const rows = await db
-    .selectFrom('usage_reporters')
-    .select(['id', 'audiences', 'digest', 'pepper_id'])
-    .where('deleted_at', 'is', null)
-    .execute()
-  return rows.map(row => ({
-    id: row.id,
-    audiences: row.audiences,
-    digest: row.digest.toString('base64'),
-    pepperId: row.pepper_id,
-  }))
+  const { rows } = await sql<LiveReporter>`
+    SELECT u.id, u.audiences, s.id AS "secretId", encode(s.digest, 'base64') AS digest, s.pepper_id AS "pepperId",
+      floor(extract(epoch FROM s.ends_at) * 1000)::float8 AS "endsAt"
+    FROM usage_reporters AS u JOIN (${secrets}) AS s ON s.reporter_id = u.id
+    WHERE u.deleted_at IS NULL`.execute(db)
+  return rows
 }
+
+/** Those that may be valid, of reporters that may be deleted. */
+const secrets = sql`
+  SELECT secret_id AS id, id AS reporter_id, digest, pepper_id, NULL::timestamptz AS ends_at FROM usage_reporters
+  UNION ALL
+  SELECT id, reporter_id, digest, pepper_id, ends_at FROM usage_reporter_secrets WHERE ends_at > now()`
 
 /** Stores the secret under another pepper. */
 export async function setReporterDigest(
   trx: Handle,
-  id: string,
+  secretId: string,
   { digest, pepperId }: KeyDigest,
 ): Promise<void> {
-  await trx.updateTable('usage_reporters').set({ digest, pepper_id: pepperId }).where('id', '=', id).execute()
+  const stored = { digest, pepper_id: pepperId }
+  await trx.updateTable('usage_reporters').set(stored).where('secret_id', '=', secretId).execute()
+  await trx.updateTable('usage_reporter_secrets').set(stored).where('id', '=', secretId).execute()
 }
 
-/** Reporters that are not deleted and stored under another pepper than this one, newest first. */
-export async function reportersOnOtherPeppers(db: Handle, current: string): Promise<OnPepper[]> {
-  const rows = await db
-    .selectFrom('usage_reporters')
-    .select(['id', 'pepper_id'])
-    .where('pepper_id', '<>', current)
-    .where('deleted_at', 'is', null)
-    .orderBy('seq', 'desc')
+/** The older secret that is still valid, if there is one, with the database time in epoch milliseconds. */
+export async function olderSecret(
+  trx: Handle,
+  reporterId: string,
+): Promise<{ now: number; older: string | undefined }> {
+  const { rows } = await sql<{ now: number; older: string | null }>`
+    SELECT floor(extract(epoch FROM now()) * 1000)::float8 AS now, (
+      SELECT id FROM usage_reporter_secrets WHERE reporter_id = ${reporterId} AND ends_at > now() ORDER BY ends_at DESC LIMIT 1
+    ) AS older`.execute(trx)
+  const [row] = rows
+  return { now: row?.now ?? 0, older: row?.older ?? undefined }
+}
+
+/** Of a rotation. */
+export type NewSecret = { secretId: string } & KeyDigest
+
+/** The newest secret becomes an older one that ends at this time, and this one takes its place. */
+export async function replaceSecret(
+  trx: Handle,
+  { id, secretId }: Pick<UsageReporter, 'id' | 'secretId'>,
+  endsAt: Date,
+  next: NewSecret,
+): Promise<void> {
+  await sql`
+    INSERT INTO usage_reporter_secrets (id, reporter_id, digest, pepper_id, ends_at)
+    SELECT secret_id, id, digest, pepper_id, ${endsAt} FROM usage_reporters WHERE secret_id = ${secretId}`.execute(
+    trx,
+  )
+  await trx
+    .updateTable('usage_reporters')
+    .set({ later_secret_id: next.secretId, digest: next.digest, pepper_id: next.pepperId })
+    .where('id', '=', id)
     .execute()
-  return rows.map(row => ({ id: row.id, pepper: row.pepper_id }))
 }
 
-/** Whether a reporter that is not deleted is stored under this pepper. */
+/** Of an older secret. */
+export async function setReporterSecretEnd(trx: Handle, secretId: string, endsAt: Date): Promise<void> {
+  await trx
+    .updateTable('usage_reporter_secrets')
+    .set({ ends_at: endsAt })
+    .where('id', '=', secretId)
+    .execute()
+}
+
+/** Reporters that are not deleted and have a secret under another pepper than this one, newest first. */
+export async function reportersOnOtherPeppers(db: Handle, current: string): Promise<OnPepper[]> {
+  const { rows } = await sql<OnPepper>`
+    SELECT u.id, s.pepper_id AS pepper FROM usage_reporters AS u JOIN (${secrets}) AS s ON s.reporter_id = u.id
+    WHERE s.pepper_id <> ${current} AND u.deleted_at IS NULL ORDER BY u.seq DESC`.execute(db)
+  return rows
+}
+
+/** Whether a secret of a reporter that is not deleted is stored under this pepper. */
 export async function hasReportersOnPepper(db: Handle, id: string): Promise<boolean> {
-  const row = await db
-    .selectFrom('usage_reporters')
-    .select('id')
-    .where('pepper_id', '=', id)
-    .where('deleted_at', 'is', null)
-    .limit(1)
-    .executeTakeFirst()
-  return row !== undefined
+  const { rows } = await sql`
+    SELECT FROM usage_reporters AS u JOIN (${secrets}) AS s ON s.reporter_id = u.id
+    WHERE s.pepper_id = ${id} AND u.deleted_at IS NULL LIMIT 1`.execute(db)
+  return rows.length > 0
 }

@@ -11,16 +11,24 @@ export interface UsageReporter {
   /** `root`, or the id of the admin token that created it. */
   createdBy: string
   createdAt: Date
+  /** `sec_` and 16 characters: its newest secret. */
+  secretId: string
+  /** When the last of its older secrets ends, or ended; null: it has none. */
+  olderSecretEndsAt: Date | null
   /** Set: its secret is not accepted any more. It stays, because totals name it. */
   deletedAt: Date | null
 }
 
-/** A reporter that is not deleted, with the digest of its secret in base64. */
+/** A reporter that is not deleted, with one of its secrets. */
 export interface LiveReporter {
   id: string
   audiences: readonly string[]
+  secretId: string
+  /** Of the secret, in base64. */
   digest: string
   pepperId: string
+  /** Epoch milliseconds; null: it is the newest secret. */
+  endsAt: number | null
 }
 
 export const usageReporterVersion = (reporter: UsageReporter): string => versionOf(reporter)

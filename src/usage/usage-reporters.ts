@@ -7,6 +7,7 @@ import type { Page, PageRequest } from '../database/page.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import { holdPepper } from '../installation/installation.ts'
 import type { Random } from '../system/random.ts'
+import { type ReporterRotation, rotateSecret } from './reporter-rotation.ts'
 import { type UsageReporter, usageReporterTarget, usageReporterVersion } from './usage-reporter.ts'
 import {
   countReporters,
@@ -14,7 +15,11 @@ import {
   insertReporter,
   listReporters,
   lockReporter,
+  type NewSecret,
+  olderSecret,
+  replaceSecret,
   setDeleted,
+  setReporterSecretEnd,
 } from './usage-reporter-repository.ts'
 
 /** Each replica has all of them in memory. */
@@ -68,11 +73,58 @@ export class UsageReporters {
     return this.#database.run(db => listReporters(db, page))
   }
 
+  /**
+   * Another secret, shown once; the one before stays valid for a while. @throws {NotFound} @throws {PreconditionFailed}
+   * @throws {Conflict} when it is deleted, or has two secrets and none is to be replaced.
+   */
+  rotate(
+    actor: Actor,
+    id: string,
+    rotation: ReporterRotation,
+  ): Promise<{ reporter: UsageReporter; secret: string }> {
+    return mutate(this.#database, actor, async ({ trx, record, found }) => {
+      const reporter = await lockedReporter(trx, id)
+      found(usageReporterVersion(reporter))
+      if (reporter.deletedAt)
+        throw new Conflict('usage_reporter_deleted', 'The usage reporter is deleted. Create another one.')
+      const { secret, next } = await this.#anotherSecret(trx, id)
+      const ends = await rotateSecret(trx, reporter, next, rotation)
+      const changes = { secretId: { to: next.secretId }, secretEnds: { to: ends } }
+      record({ action: 'usage-reporter.rotate', ...usageReporterTarget(id), changes }, changeOf(id))
+      return { reporter: await getReporter(trx, id), secret }
+    })
+  }
+
+  /**
+   * Ends one of its secrets, as it was before the database was restored. In place of the newest one comes another that no one knows: the
+   * reporter reports again once it is rotated. @throws {NotFound}
+   */
+  async endSecret(actor: Actor, id: string, secretId: string): Promise<void> {
+    await mutate(this.#database, actor, async ({ trx, record }) => {
+      const reporter = await lockedReporter(trx, id)
+      const { now, older } = await olderSecret(trx, id)
+      if (secretId === reporter.secretId)
+        await replaceSecret(trx, reporter, new Date(now), (await this.#anotherSecret(trx, id)).next)
+      else if (secretId === older) await setReporterSecretEnd(trx, secretId, new Date(now))
+      else throw new NotFound('secret', secretId)
+      const changes = { secretId: { to: secretId } }
+      record({ action: 'usage-reporter.secret-revoke', ...usageReporterTarget(id), changes }, changeOf(id))
+    })
+  }
+
+  async #anotherSecret(trx: Handle, id: string): Promise<{ secret: string; next: NewSecret }> {
+    const secret = formatCredential('mmr', id.slice('rep_'.length), this.#random)
+    await holdPepper(trx, this.#digests.storing)
+    return {
+      secret,
+      next: { secretId: `sec_${randomId(this.#random)}`, ...this.#digests.forStoring(secret) },
+    }
+  }
+
   /** Ends its secret. Its totals stay. Idempotent. @throws {NotFound} @throws {PreconditionFailed} */
   async delete(actor: Actor, id: string): Promise<void> {
     await mutate(this.#database, actor, async ({ trx, record, found }) => {
-      const reporter = await lockReporter(trx, id)
-      if (!reporter) throw new NotFound('usage reporter', id)
+      const reporter = await lockedReporter(trx, id)
       found(usageReporterVersion(reporter))
       if (reporter.deletedAt) return
       await setDeleted(trx, id)
@@ -84,6 +136,13 @@ export class UsageReporters {
 }
 
 const changeOf = (id: string) => ({ kind: 'usage-reporter', id }) as const
+
+/** @throws {NotFound} */
+async function lockedReporter(trx: Handle, id: string): Promise<UsageReporter> {
+  const reporter = await lockReporter(trx, id)
+  if (!reporter) throw new NotFound('usage reporter', id)
+  return reporter
+}
 
 /** @throws {NotFound} */
 async function getReporter(db: Handle, id: string): Promise<UsageReporter> {

@@ -22,10 +22,13 @@ const shown = ({ status, body, headers }: JsonAnswer) => ({ status, body, locati
 const audited = async (id: string) =>
   (await mintmark.database.asOwner('SELECT action FROM audit_events WHERE target_id = $1', [id])).length
 
+const reporter = async (): Promise<string> =>
+  (await admin('POST', '/usage-reporters', { audiences: ['vllm'] })).body.id
+
 async function deletedReporter(): Promise<string> {
-  const { body } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
-  await admin('DELETE', `/usage-reporters/${body.id}`)
-  return body.id
+  const id = await reporter()
+  await admin('DELETE', `/usage-reporters/${id}`)
+  return id
 }
 
 describe('A POST with an Idempotency-Key', () => {
@@ -211,6 +214,7 @@ describe('Every POST', () => {
     const { keyId, secret, secretId, tenantId } = await mintmark.tenantWithKey()
     const token = await issue(mintmark, 'auditor')
     const place = path
+      .replace('/usage-reporters/:id/rotate', `/usage-reporters/${await reporter()}/rotate`)
       .replace('/usage-reporters/:id', `/usage-reporters/${await deletedReporter()}`)
       .replace('/admin-tokens/:id', `/admin-tokens/${token.id}`)
       .replace('/tenants/:id', `/tenants/${tenantId}`)

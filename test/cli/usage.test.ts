@@ -159,6 +159,11 @@ describe('mintmark usage-reporter', () => {
       'x',
     ])
     expect(early).toMatchObject({ code: 5, stderr: expect.stringContaining('Delete it first') })
+    const rotated = await cli.run('usage-reporter', 'rotate', reporter, '--overlap-seconds', '60', '-q')
+    expect(rotated.trim()).toMatch(new RegExp(`^mmr_${reporter.slice('rep_'.length)}_`))
+    expect(await cli.json('usage-reporter', 'get', reporter)).toMatchObject({
+      older_secret_ends_at: expect.any(String),
+    })
     await cli.run('usage-reporter', 'delete', reporter)
     const since = new Date(Date.now() - 7_200_000).toISOString()
     const taken = await cli.run('usage-reporter', 'void', reporter, '--since', since, '--reason', 'stolen')

@@ -36,6 +36,7 @@ const MATRIX: Record<keyof Schema | 'mintmark_migration', Verb[]> = {
   audit_events: appendOnly,
   admin_tokens: ['SELECT', 'INSERT', 'UPDATE'],
   usage_reporters: ['SELECT', 'INSERT', 'UPDATE'],
+  usage_reporter_secrets: ['SELECT', 'INSERT', 'UPDATE'],
   usage_totals: ['SELECT', 'INSERT', 'UPDATE'],
   usage_records: ['SELECT', 'INSERT', 'DELETE'],
   usage_rollups: ['SELECT', 'INSERT', 'DELETE'],

@@ -41,6 +41,15 @@ const TABLES = {
     created_by: 'text',
     created_at: 'timestamptz',
     deleted_at: 'timestamptz?',
+    later_secret_id: 'text?',
+    secret_id: 'text',
+  },
+  usage_reporter_secrets: {
+    id: 'text',
+    reporter_id: 'text',
+    digest: 'bytea',
+    pepper_id: 'text',
+    ends_at: 'timestamptz',
   },
   usage_records: {
     slot: 'smallint',

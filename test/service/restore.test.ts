@@ -12,6 +12,7 @@ import { backUp, type DatabaseBackup } from '../support/database-backup.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
+import { receiverOf } from '../usage/reports.ts'
 
 /** Jobs that run each second or each five seconds run often. */
 const clock = {
@@ -45,6 +46,8 @@ const pods = ['one', 'two'].map(name => ({
 }))
 let checkpoint: string
 let reporterId: string
+/** Rotated after the backup. */
+let rotatedReporter: { id: string; secret_id: string; secret: string }
 /** Exported after the last change, as rows. */
 let trail: string[]
 let others: TestService[] = []
@@ -99,6 +102,13 @@ const assertions = (service: TestService) =>
     }),
   )
 
+/** The status of a report without a record. */
+const report = async (secret: string) => {
+  const headers = { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }
+  return (await request(`${receiverOf(mintmarkService)}/v1/logs`, { method: 'POST', headers, body: '{}' }))
+    .status
+}
+
 const check = async (service: TestService, token: string) => {
   const headers = { authorization: `Bearer ${token}` }
   return (await request(`${service.service.urls.gateway}/check/v1/models`, { headers })).status
@@ -130,7 +140,7 @@ const replica = async (env: Record<string, string>) => {
 
 beforeAll(async () => {
   mintmarkService = await startTestService({
-    env: { MINTMARK_SNAPSHOT_DIR: snapshots },
+    env: { MINTMARK_SNAPSHOT_DIR: snapshots, MINTMARK_OTLP_HTTP_PORT: '0' },
     overrides: { clock },
   })
   live = await mintmarkService.tenantWithKey({ id: 'live' })
@@ -144,6 +154,8 @@ beforeAll(async () => {
   await mintmarkService.admin('POST', `/keys/${dead.secret.keyId}/rotate`, { overlap_seconds: 86_400 })
   await openProviders()
   reporterId = (await mintmarkService.admin('POST', '/usage-reporters', { audiences: ['vllm'] })).body.id
+  rotatedReporter = (await mintmarkService.admin('POST', '/usage-reporters', { audiences: ['vllm'] })).body
+  expect(await report(rotatedReporter.secret)).toBe(200)
   expect(await assertions(mintmarkService)).toEqual([200, 200])
   backup = await backUp(mintmarkService.database)
   await settled()
@@ -195,10 +207,11 @@ async function end(): Promise<void> {
     )),
     await admin('DELETE', `/identity-providers/${pods[1]?.provider}`),
     await admin('DELETE', `/usage-reporters/${reporterId}`),
+    await admin('POST', `/usage-reporters/${rotatedReporter.id}/rotate`, { overlap_seconds: 0 }),
     await admin('POST', '/token-revocations', { key: live.keyId }),
   ]
   expect(done.map(({ status }) => status)).toEqual([
-    200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204, 204, 201,
+    200, 200, 201, 200, 200, 204, 200, 200, 204, 204, 204, 204, 201, 201,
   ])
   expect(await assertions(mintmarkService)).toEqual([400, 400])
   expect(await answers(mintmarkService)).toEqual(REFUSED)
@@ -210,6 +223,7 @@ describe('a database that is restored under a running replica', () => {
     // From the first moment on, also while the replica reloads.
     for (let count = 0; count < 40; count++) {
       expect(await answers(mintmarkService)).toEqual(REFUSED)
+      expect(await report(rotatedReporter.secret)).toBe(401)
       expect(await assertions(mintmarkService)).toEqual([400, 400])
       expect(await kids(mintmarkService)).not.toContain(revokedKid)
     }
@@ -229,16 +243,16 @@ describe('a database that is restored under a running replica', () => {
   it('says so in /readyz, the log, the metrics and the audit trail', async () => {
     const said = await until('a warning', () => warning(mintmarkService), Boolean)
     expect(said).toMatch(
-      /^The database was restored to an older state\. 12 objects .* "mintmark restore reconcile"/,
+      /^The database was restored to an older state\. 13 objects .* "mintmark restore reconcile"/,
     )
     const { series } = await scrape(mintmarkService.service.urls.ops)
-    expect(series.get('mintmark_tombstones_pending')).toBe(12)
+    expect(series.get('mintmark_tombstones_pending')).toBe(13)
     expect(
       mintmarkService.logs.some(line => line.includes('the database was restored to an older state')),
     ).toBe(true)
     const events = await mintmarkService.admin('GET', '/audit-events?action=restore.notice')
     expect(events.body.data).toHaveLength(1)
-    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 12 } } })
+    expect(events.body.data[0]).toMatchObject({ actor: 'system', changes: { tombstones: { to: 13 } } })
   })
 
   it('is known to a replica that starts later without a snapshot', async () => {
@@ -275,6 +289,7 @@ describe('a database that is restored under a running replica', () => {
         ...pods.map(({ credential }) => `credential_deleted ${credential}`),
         `provider_deleted ${pods[1]?.provider}`,
         `usage_reporter_deleted ${reporterId}`,
+        `usage_reporter_secret_ended ${rotatedReporter.secret_id}`,
       ].toSorted(),
     )
     expect((await mintmarkService.admin('GET', `/keys/${dead.revoked.keyId}`)).body.state).toBe('active')
@@ -296,7 +311,7 @@ describe('a database that is restored under a running replica', () => {
     )
     expect([done.code, done.stderr]).toEqual([
       0,
-      expect.stringContaining('Ended 11 objects again, waived 1.'),
+      expect.stringContaining('Ended 12 objects again, waived 1.'),
     ])
     await until(
       'reconciled',
@@ -311,6 +326,7 @@ describe('a database that is restored under a running replica', () => {
     const expected = [...REFUSED]
     expected[NAMES.indexOf('suspended')] = 200
     expect(await answers(mintmarkService)).toEqual(expected)
+    expect(await report(rotatedReporter.secret)).toBe(401)
     const fresh = await replica({ MINTMARK_SNAPSHOT_DIR: empty })
     expect(await answers(fresh)).toEqual(expected)
     expect(await assertions(fresh)).toEqual([400, 400])
@@ -477,6 +493,7 @@ describe('a database that is restored while nothing remembers it but an exported
         ...pods.map(({ credential }) => `credential_deleted ${credential}`),
         `provider_deleted ${pods[1]?.provider}`,
         `usage_reporter_deleted ${reporterId}`,
+        `usage_reporter_secret_ended ${rotatedReporter.secret_id}`,
       ].toSorted(),
     )
     const repeated = status.trail.changes.map(({ action, target }: { action: string; target: string }) => [
@@ -484,6 +501,7 @@ describe('a database that is restored while nothing remembers it but an exported
       target,
     ])
     expect(repeated).toContainEqual(['key.rotate', `key ${dead.rotated.keyId}`])
+    expect(repeated).toContainEqual(['usage-reporter.rotate', `usage-reporter ${rotatedReporter.id}`])
     expect(repeated).not.toContainEqual(['key.revoke', `key ${dead.revoked.keyId}`])
     const { stdout } = await without('restore', 'status', ...words)
     expect(stdout).toContain('Changes that the database lost, to be made again:')
@@ -495,7 +513,7 @@ describe('a database that is restored while nothing remembers it but an exported
     const done = await without('restore', 'reconcile', '--trail', path, '--apply')
     expect([done.code, done.stderr]).toEqual([
       0,
-      expect.stringContaining('Ended 12 objects again, waived 0.'),
+      expect.stringContaining('Ended 13 objects again, waived 0.'),
     ])
     const started = await replica({ MINTMARK_SNAPSHOT_DIR: join(empty, 'none') })
     expect(await answers(started)).toEqual(REFUSED)

@@ -92,6 +92,19 @@ describe('what an exported audit trail has as ended', () => {
       row('usage-reporter.delete', 'rep_1'),
       [['usage_reporter_deleted', 'rep_1', null, 0]],
     ],
+    [
+      'the older secret of a rotated usage reporter',
+      row('usage-reporter.rotate', 'rep_1', {
+        secretId: { to: 'sec_2' },
+        secretEnds: { to: [{ id: 'sec_1', endsAt: AT }] },
+      }),
+      [['usage_reporter_secret_ended', 'sec_1', 'rep_1', 0]],
+    ],
+    [
+      'a revoked secret of a usage reporter',
+      row('usage-reporter.secret-revoke', 'rep_1', { secretId: { to: 'sec_1' } }),
+      [['usage_reporter_secret_ended', 'sec_1', 'rep_1', 0]],
+    ],
     ['a refused revocation', row('key.revoke', 'key_1', {}, { outcome: 'refused' }), []],
     ['a new key', row('key.create', 'key_1', { secretId: { to: 'sec_1' } }), []],
   ] as const)('%s', (_, one, expected) => {

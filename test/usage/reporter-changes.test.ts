@@ -41,6 +41,78 @@ describe('A usage reporter', () => {
     expect([await requestsOf(old.id), await requestsOf(next.id)]).toEqual([sent.old, sent.next])
   })
 
+  it('is rotated in place: both secrets report, and what is sent with both is counted once', async () => {
+    const { id: key } = await newKey(mintmark, 'acme')
+    const reporter = await makeReporter(mintmark)
+    const report = (secret: string, name: string) =>
+      send(receiverOf(mintmark), secret, logRecords(recordsOf(key, name, 100)))
+    const rotate = (body: object, headers = {}) =>
+      mintmark.admin('POST', `/usage-reporters/${reporter.id}/rotate`, body, headers)
+    const before = await mintmark.admin('GET', `/usage-reporters/${reporter.id}`)
+    const first = await rotate({ overlap_seconds: 3600 })
+    expect(first.status).toBe(201)
+    expect(first.body).toMatchObject({ id: reporter.id, secret: expect.stringMatching(/^mmr_/) })
+    const left = Date.parse(first.body.older_secret_ends_at) - Date.now()
+    expect(left).toBeGreaterThan(3_000_000)
+    const second: string = first.body.secret
+    // A report whose answer was lost is repeated after the gateway has the new secret.
+    await report(reporter.secret, 'both')
+    await report(second, 'both')
+    await report(reporter.secret, 'old')
+    expect(await requestsOf(reporter.id)).toBe(200)
+
+    expect((await rotate({}, { 'if-match': before.headers.get('etag') ?? '' })).status).toBe(412)
+    const refused = await rotate({})
+    expect([refused.status, refused.body.code]).toEqual([409, 'two_live_secrets'])
+    // The new secret leaked before the gateways had it: the old one stays.
+    const { secret: third } = (await rotate({ replace: 'newest' })).body
+    await expect(report(second, 'newest')).rejects.toThrow()
+    await report(reporter.secret, 'kept')
+    await report(third, 'third')
+    const { secret: fourth } = (await rotate({ replace: 'oldest', overlap_seconds: 0 })).body
+    for (const ended of [reporter.secret, second, third])
+      await expect(report(ended, 'ended')).rejects.toThrow()
+    await report(fourth, 'fourth')
+    expect(await requestsOf(reporter.id)).toBe(500)
+    const events = (await mintmark.admin('GET', '/audit-events?limit=100')).body.data
+    const actions = events
+      .filter(({ target_id }: { target_id: string }) => target_id === reporter.id)
+      .map(({ action }: { action: string }) => action)
+    expect(actions).toEqual([...Array(3).fill('usage-reporter.rotate'), 'usage-reporter.create'])
+  })
+
+  it('is rotated: the older secret ends at its time, without another change', async () => {
+    const reporter = await makeReporter(mintmark)
+    const { body } = await mintmark.admin('POST', `/usage-reporters/${reporter.id}/rotate`, {
+      overlap_seconds: 1,
+    })
+    const status = async (secret: string) =>
+      (
+        await fetch(`${receiverOf(mintmark)}/v1/logs`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+          body: '{}',
+        })
+      ).status
+    await until(
+      'the older secret ended',
+      () => status(reporter.secret),
+      code => code === 401,
+    )
+    expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(body.older_secret_ends_at) - 1_000)
+    expect(await status(body.secret)).toBe(200)
+  })
+
+  it('that is deleted cannot be rotated', async () => {
+    const { id } = await makeReporter(mintmark)
+    await mintmark.admin('DELETE', `/usage-reporters/${id}`)
+    const refused = await mintmark.admin('POST', `/usage-reporters/${id}/rotate`, {})
+    expect([refused.status, refused.body.code]).toEqual([409, 'usage_reporter_deleted'])
+    expect((await mintmark.admin('POST', '/usage-reporters/rep_0000000000000000/rotate', {})).status).toBe(
+      404,
+    )
+  })
+
   it('that is deleted in the middle of a report loses the rest of it, and all of it is taken back', async () => {
     const { id } = await newKey(mintmark, 'acme')
     const reporter = await makeReporter(mintmark)

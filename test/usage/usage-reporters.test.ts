@@ -76,7 +76,7 @@ it('A secret that this process issued and could not read yet is 503, and not cal
     database,
     digests,
     logger: createLogger('silent'),
-    isDeleted: () => false,
+    isEnded: () => false,
   })
   ;(await known.load())()
   const secret = formatCredential('mmr', 'a'.repeat(16), systemRandom)

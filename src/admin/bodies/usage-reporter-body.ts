@@ -10,6 +10,10 @@ const fields = {
   created_by: z.string().describe('`root`, or the id of the admin token that created it.'),
   created_at: instant.describe('Time of creation.'),
   deleted_at: instant.nullable().describe('Time of deletion; null: not deleted.'),
+  secret_id: z.string().describe('Id of the newest secret, as the audit trail names it.'),
+  older_secret_ends_at: instant
+    .nullable()
+    .describe('Time until which the secret before it is accepted, which may be over; null: never rotated.'),
 }
 
 export const reporterCreate = z
@@ -22,6 +26,22 @@ export const reporterCreate = z
   })
   .meta({ id: 'NewUsageReporter', description: 'Settings of a new usage reporter.' })
 
+const LONGEST_OVERLAP_SECONDS = 30 * 86_400
+
+export const reporterRotation = z.strictObject({
+  overlap_seconds: field
+    .wholeNumber(0, LONGEST_OVERLAP_SECONDS)
+    .default(86_400)
+    .describe('How long the previous secret stays valid.'),
+  replace: z
+    .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
+    .nullable()
+    .default(null)
+    .describe(
+      'Which secret to revoke first, the older or the newer one, if two are valid. null: the rotation of such a reporter gets 409.',
+    ),
+})
+
 const example = {
   id: 'rep_6Yw2Hs8KqR4nVb1C',
   name: 'envoy in eu-1',
@@ -30,6 +50,8 @@ const example = {
   created_by: 'root',
   created_at: '2026-11-24T09:00:00.000Z',
   deleted_at: null,
+  secret_id: 'sec_6Yw2Hs8KqR4nVb1C',
+  older_secret_ends_at: null,
 } as const
 
 export const usageReporterBody = z.strictObject(fields).meta({
@@ -48,7 +70,7 @@ const withSecret = z
   .meta({
     id: 'UsageReporterWithSecret',
     description:
-      'A new usage reporter with its secret. The secret is returned once; only its HMAC is stored.',
+      'A new or rotated usage reporter with its secret. The secret is returned once; only its HMAC is stored.',
     examples: [
       { ...example, secret: 'mmr_6Yw2Hs8KqR4nVb1C_0000000000000000000000000000000000000000000000000' },
     ],

@@ -99,7 +99,7 @@ const SHAPES = {
   'usage-reporter': {
     name: nameInSet,
     audiences: reporterCreate.shape.audiences,
-    // It has one secret, which is created with it: nothing rotates it.
+    // Rotated by its own command: the secret that is written is the one that was created with it.
     write_secret: z.strictObject(PLACE, PLACE_FAULTS.type).refine(hasOnePlace, PLACE_FAULTS.one).optional(),
   },
   key: {

@@ -1,7 +1,12 @@
 import { type UsageReporter, usageReporterVersion } from '../../usage/usage-reporter.ts'
 import type { UsageReporters } from '../../usage/usage-reporters.ts'
 import { created, noContent, ok } from '../answer.ts'
-import { issuedUsageReporterBody, reporterCreate, usageReporterBody } from '../bodies/usage-reporter-body.ts'
+import {
+  issuedUsageReporterBody,
+  reporterCreate,
+  reporterRotation,
+  usageReporterBody,
+} from '../bodies/usage-reporter-body.ts'
 import { page } from '../bodies/wire.ts'
 import type { Cursors } from '../cursor.ts'
 import { pageBody, pageQuery, pageRequest } from '../paging.ts'
@@ -64,6 +69,31 @@ export function usageReporterRoutes(reporters: UsageReporters, cursors: Cursors)
       },
     }),
     route({
+      operation: 'rotateUsageReporter',
+      summary: 'Rotate a usage reporter',
+      details:
+        'Creates another secret. The previous secret stays valid for `overlap_seconds`. The id of the reporter does not change, and a record that is sent with both is counted once. The response contains the new secret, once.',
+      answers: { 201: issuedUsageReporterBody },
+      conflicts: ['usage_reporter_deleted', 'two_live_secrets'],
+      example: { body: { overlap_seconds: 3600, replace: 'oldest' } },
+      method: 'post',
+      path: `${LIST}/:id/rotate`,
+      right: 'usage-reporters:write',
+      issuesSecret: true,
+      exists: params => reporters.get(params.id ?? ''),
+      ...VERSIONED,
+      body: reporterRotation,
+      handle: async ({ actor, params, body }) => {
+        const rotation = { overlapSeconds: body.overlap_seconds, replace: body.replace }
+        const { reporter, secret } = await reporters.rotate(actor, params.id ?? '', rotation)
+        return created(
+          `${LIST}/${reporter.id}`,
+          { ...toWire(reporter), secret },
+          usageReporterVersion(reporter),
+        )
+      },
+    }),
+    route({
       operation: 'deleteUsageReporter',
       summary: 'Delete a usage reporter',
       details:
@@ -90,4 +120,6 @@ const toWire = (reporter: UsageReporter) => ({
   created_by: reporter.createdBy,
   created_at: reporter.createdAt,
   deleted_at: reporter.deletedAt,
+  secret_id: reporter.secretId,
+  older_secret_ends_at: reporter.olderSecretEndsAt,
 })

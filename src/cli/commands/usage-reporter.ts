@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
-import { bodyOf, list, text, time } from '../field-options.ts'
-import { day, type View } from '../output.ts'
+import { bodyOf, list, seconds, text, time } from '../field-options.ts'
+import { day, moment, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
 interface UsageReporter {
@@ -25,6 +25,11 @@ const VIEW: View<UsageReporter> = {
   ],
 }
 
+interface IssuedSecret extends UsageReporter {
+  secret: string
+  older_secret_ends_at: string | null
+}
+
 const LIST = '/usage-reporters'
 
 export function usageReporterCommands(program: Command, environment: NodeJS.ProcessEnv): void {
@@ -33,6 +38,7 @@ export function usageReporterCommands(program: Command, environment: NodeJS.Proc
     examples: ['mintmark usage-reporter create --name "envoy in eu-1" --audience vllm'],
   })
   create(parent, environment)
+  rotate(parent, environment)
   correctionVerbs(parent, environment)
   const all = listVerb(parent, 'list', {
     summary: 'list usage reporters, newest first',
@@ -81,6 +87,41 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
       await output.secret(made, {
         note: `Created ${made.id}. The secret is on standard output, and cannot be shown again.`,
         cure: `Delete it: mintmark usage-reporter delete ${made.id}`,
+      })
+    }),
+  )
+}
+
+function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
+  const command = resultVerb(parent, 'rotate <reporter>', {
+    summary: 'add a new secret to a usage reporter, and print it once',
+    details:
+      'The old secret stays valid for a day, or for --overlap-seconds. A reporter has at most two live secrets: with two, ' +
+      '--replace selects the one to revoke now. The id does not change, so a report that is sent with both is counted once.',
+    examples: [
+      '(umask 077; mintmark usage-reporter rotate rep_6Yw2Hs8KqR4nVb1C > reporter.secret)',
+      'mintmark usage-reporter rotate rep_6Yw2Hs8KqR4nVb1C --overlap-seconds 0',
+    ],
+    quiet: 'print only the secret',
+  })
+    .addOption(
+      seconds(
+        'overlap_seconds',
+        '--overlap-seconds <n>',
+        'how long the old secret stays valid; 0: not at all',
+      ),
+    )
+    .addOption(
+      text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
+    )
+  repeatable(conditional(command)).action(
+    action<[id: string]>(environment, async ({ admin, output }, id) => {
+      const made = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))
+      const until = made.older_secret_ends_at
+      const old = until === null ? '' : ` The old one is accepted until ${moment(until)}.`
+      await output.secret(made, {
+        note: `Rotated ${made.id}.${old} The secret is on standard output, and cannot be shown again.`,
+        cure: `Rotate it again: mintmark usage-reporter rotate ${made.id} --replace newest`,
       })
     }),
   )

@@ -17,6 +17,7 @@ const NEEDED: Readonly<Record<Exclude<keyof Schema, 'maker_fill'> | 'mintmark_mi
   restores: NO_DELETE,
   tombstones: NO_DELETE,
   usage_reporters: NO_DELETE,
+  usage_reporter_secrets: NO_DELETE,
   usage_totals: NO_DELETE,
   usage_records: 'SELECT, INSERT, DELETE',
   usage_rollups: 'SELECT, INSERT, DELETE',

@@ -3,6 +3,7 @@ import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 /** The tables of usage: a part of `Schema`. */
 export interface UsageSchema {
   usage_reporters: UsageReporterTable
+  usage_reporter_secrets: UsageReporterSecretTable
   usage_records: UsageRecordTable
   usage_totals: UsageTotalTable
   usage_rollups: UsageRollupTable
@@ -15,11 +16,21 @@ interface UsageReporterTable {
   seq: GeneratedAlways<string>
   name: string
   audiences: string[]
+  later_secret_id: ColumnType<string | null, undefined, string>
+  secret_id: GeneratedAlways<string>
   digest: Buffer
   pepper_id: string
   created_by: string
   created_at: Generated<Date>
   deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+}
+
+interface UsageReporterSecretTable {
+  id: string
+  reporter_id: string
+  digest: Buffer
+  pepper_id: string
+  ends_at: Date
 }
 
 interface UsageRecordTable {
