@@ -65,7 +65,14 @@ const SLOW_TO_READ: readonly string[] = [
   `{"model":"x"${Array.from({ length: 200_000 }, (_, n) => `,"n${n}":1`).join('')}}`,
   `{"model":"x","n":${'1'.repeat(1_000_000)}}`,
   `{"model":"x","a":"${'\\"'.repeat(1_000_000)}"}`,
+  `{"model":"x","messages":[{${names('"image_embedz":1', 240_000)}}]}`,
+  `{"model":"x","messages":[{${names('"\\u0075uid":1', 260_000)}}]}`,
+  `{"model":"x","input":[${names('"image_url"', 250_000)}]}`,
 ]
+
+function names(one: string, count: number): string {
+  return Array(count).fill(one).join(',')
+}
 
 /** Every kind, for HTTP. */
 export const HTTP_ATTACKS: readonly Attack[] = [
@@ -151,6 +158,16 @@ export const HTTP_ATTACKS: readonly Attack[] = [
         rawExchange(target.url, head(target, undefined, { length: 'chunked' }), [TRAILERS], held),
       ),
   },
+  ...[NONE, UNKNOWN, VALID].map(
+    ([who, of]): Attack => ({
+      name: `bodies in chunks of a byte, ${who}`,
+      needsModelCheck: of === VALID[1],
+      run: (target, { ms, holding }) =>
+        hold(holding, ms, held =>
+          rawExchange(target.url, head(target, of(target), { length: 'chunked' }), smallChunks(), held),
+        ),
+    }),
+  ),
   ...[
     ['one of 60 kB', `x-a: ${'a'.repeat(60_000)}\r\n`],
     ['2,000 lines', Array.from({ length: LINES }, (_, n) => `x_a-${n}: ${n}\r\n`).join('')],
@@ -226,6 +243,12 @@ const http2Head = ({ prefix }: Target, authorization: string | undefined): Recor
 
 function* bodyParts(bytes: number): Iterable<Buffer> {
   for (let left = bytes; left > 0; left -= PART.length) yield PART.subarray(0, left)
+}
+
+const CHUNKS = Buffer.from('1\r\na\r\n'.repeat(10_000))
+/** 4 MB as they are sent, without an end. */
+function* smallChunks(): Iterable<Buffer> {
+  for (let sent = 0; sent < BODY_BYTES; sent += CHUNKS.length) yield CHUNKS
 }
 
 async function* trickle({ until }: Held): AsyncIterable<Buffer> {
