@@ -1,13 +1,16 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { escapePointer, Invalid, Unavailable } from '../errors.ts'
-import { CHUNK_BYTES, handleBody, PartReader } from './body-turns.ts'
+import { handleBody } from './body-turns.ts'
 import type { HeldBytes } from './held-bytes.ts'
 import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
 const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)
+
+/** What a chunk takes in memory in addition to its bytes. */
+const CHUNK_BYTES = 256
 
 /**
  * The whole body as bytes as sent, at most `limit`; `held` bounds what all bodies hold while they arrive. Bodies in another
@@ -42,9 +45,7 @@ function arrived(req: IncomingMessage, limit: number, held: HeldBytes | undefine
     }
     const peer = req.socket.remoteAddress ?? ''
     const holder = { peer, drop: () => end(new Unavailable('too many bodies are arriving')) }
-    const parts = new PartReader(req)
     req.on('data', (chunk: Buffer) => {
-      parts.read(chunk.length)
       length += chunk.length
       if (over) return
       if (length > limit) return end(requestError(413))

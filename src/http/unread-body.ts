@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { PartReader } from './body-turns.ts'
 
 /**
  * Of a body that was refused before its end. Node reads and discards what follows, so that the client receives the answer before
@@ -10,14 +9,12 @@ const MOST_DISCARDED_BYTES = 32 * 1_048_576
 /** Closes the connection once more of the body has arrived. The response was sent. */
 export function boundUnread(req: IncomingMessage): void {
   const { socket } = req
-  const parts = new PartReader(socket)
   let discarded = 0
   // The request itself has no events of what Node discards.
   const onData = (chunk: Buffer) => {
     discarded += chunk.length
     if (req.complete) socket.off('data', onData)
     else if (discarded > MOST_DISCARDED_BYTES) socket.destroy()
-    else parts.read(chunk.length)
   }
   socket.on('data', onData)
 }
