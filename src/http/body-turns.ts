@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import { Turns } from './turns.ts'
 
 /**
@@ -6,11 +7,11 @@ import { Turns } from './turns.ts'
  * connections at once held up everything else for 50 ms and more. Here a few parts of all bodies are read in each turn, and some
  * bodies are handled, or a long one. There is one loop, so these turns are those of all listeners.
  */
-const PARTS_IN_A_TURN = 8
-/** A part, 64 KiB, may be ten thousand chunks: only one such part is read in a turn. */
+const PARTS_IN_A_TURN = 4
+/** Node reads as much at once. */
+const PART_BYTES = 65_536
+/** A part may be ten thousand chunks, which take 20 ms: only one such part is read in a turn. */
 const COST_OF_CHUNKS = PARTS_IN_A_TURN
-/** Bodies that come in one part. */
-const ONE_PART_BYTES = 65_536
 /** Of bodies that are handled in one turn. A millisecond reads as much, or 4 ms where the body is made to be slow. */
 const HANDLED_IN_A_TURN_BYTES = 262_144
 /** Forms, assertions and short prompts have fewer: 16 of them are handled in a turn anyway (pipelining.ts). */
@@ -19,18 +20,27 @@ const SHORT_BODY_BYTES = 4_096
 const parts = new Turns(PARTS_IN_A_TURN)
 const bodies = new Turns(HANDLED_IN_A_TURN_BYTES)
 
-/** The rest of the request's body is read in turns, also when nobody wants it. */
-export function readInTurns(req: IncomingMessage): void {
-  const { headers, socket } = req
-  const inChunks = headers['transfer-encoding'] !== undefined
-  if (!inChunks && Number(headers['content-length'] ?? 0) <= ONE_PART_BYTES) return
-  // The request itself has no events of what Node discards.
-  const onPart = () => {
-    if (req.complete) return void socket.off('data', onPart)
-    socket.pause()
-    parts.add(() => socket.resume(), inChunks ? COST_OF_CHUNKS : 1)
+/** Reads the body of a request part by part: from the request itself, or from its socket what nobody wants. */
+export class PartReader {
+  readonly #stream: Readable
+  readonly #cost: number
+  #left = PART_BYTES
+
+  constructor(stream: Readable, { headers }: IncomingMessage) {
+    this.#stream = stream
+    this.#cost = headers['transfer-encoding'] === undefined ? 1 : COST_OF_CHUNKS
   }
-  socket.on('data', onPart)
+
+  /** So many bytes have come. After a part of them the stream is paused until a later turn. */
+  came(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left > 0 || this.#stream.isPaused()) return
+    this.#stream.pause()
+    parts.add(() => {
+      this.#left = PART_BYTES
+      this.#stream.resume()
+    }, this.#cost)
+  }
 }
 
 /** Calls `handle` for a whole body of so many bytes: at once if it is short, else in this turn or a later one. */
