@@ -158,16 +158,6 @@ export const HTTP_ATTACKS: readonly Attack[] = [
         rawExchange(target.url, head(target, undefined, { length: 'chunked' }), [TRAILERS], held),
       ),
   },
-  ...[NONE, UNKNOWN, VALID].map(
-    ([who, of]): Attack => ({
-      name: `bodies in chunks of a byte, ${who}`,
-      needsModelCheck: of === VALID[1],
-      run: (target, { ms, holding }) =>
-        hold(holding, ms, held =>
-          rawExchange(target.url, head(target, of(target), { length: 'chunked' }), smallChunks(), held),
-        ),
-    }),
-  ),
   ...[
     ['one of 60 kB', `x-a: ${'a'.repeat(60_000)}\r\n`],
     ['2,000 lines', Array.from({ length: LINES }, (_, n) => `x_a-${n}: ${n}\r\n`).join('')],
@@ -243,12 +233,6 @@ const http2Head = ({ prefix }: Target, authorization: string | undefined): Recor
 
 function* bodyParts(bytes: number): Iterable<Buffer> {
   for (let left = bytes; left > 0; left -= PART.length) yield PART.subarray(0, left)
-}
-
-const CHUNKS = Buffer.from('1\r\na\r\n'.repeat(10_000))
-/** 4 MB as they are sent, without an end. */
-function* smallChunks(): Iterable<Buffer> {
-  for (let sent = 0; sent < BODY_BYTES; sent += CHUNKS.length) yield CHUNKS
 }
 
 async function* trickle({ until }: Held): AsyncIterable<Buffer> {
