@@ -20,20 +20,15 @@ const SHORT_BODY_BYTES = 4_096
 const parts = new Turns(PARTS_IN_A_TURN)
 const bodies = new Turns(HANDLED_IN_A_TURN_BYTES)
 
-type Headed = Pick<IncomingMessage, 'headers'>
-
-/** The length of the body is not announced. */
-export const isInChunks = ({ headers }: Headed) => headers['transfer-encoding'] !== undefined
-
 /** Reads the body of a request part by part: from the request itself, or from its socket what nobody wants. */
 export class PartReader {
   readonly #stream: Readable
   readonly #cost: number
   #left = PART_BYTES
 
-  constructor(stream: Readable, { headers }: Headed) {
+  constructor(stream: Readable, { headers }: IncomingMessage) {
     this.#stream = stream
-    this.#cost = isInChunks({ headers }) ? COST_OF_CHUNKS : 1
+    this.#cost = headers['transfer-encoding'] === undefined ? 1 : COST_OF_CHUNKS
   }
 
   /** So many bytes have come. After a part of them the stream is paused until a later turn. */
@@ -46,18 +41,6 @@ export class PartReader {
       this.#stream.resume()
     }, this.#cost)
   }
-}
-
-/** Reads what nobody wants of a body part by part. What is read of it by `readBody` resumes the socket by itself. */
-export function readUnwanted(req: IncomingMessage): void {
-  const { socket } = req
-  const parts = new PartReader(socket, req)
-  // The request itself has no events of what Node discards.
-  const onData = (chunk: Buffer) => {
-    if (req.complete) socket.off('data', onData)
-    else parts.came(chunk.length)
-  }
-  socket.on('data', onData)
 }
 
 /** Calls `handle` for a whole body of so many bytes: at once if it is short, else in this turn or a later one. */

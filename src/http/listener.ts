@@ -7,7 +7,6 @@ import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
 import { Arrivals } from './arrivals.ts'
-import { isInChunks, readUnwanted } from './body-turns.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
@@ -89,8 +88,6 @@ export class Listener {
     server.on('request', (req, res) => {
       const arrived = clock.monotonicMs()
       const ended = this.#limits.begin(req.socket)
-      // Before anybody knows whether it is wanted: what has come of it may be a million chunks.
-      if (isInChunks(req)) readUnwanted(req)
       res.once('close', () => {
         ended()
         if (!req.complete) boundUnread(req)

@@ -1,6 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { isInChunks } from './body-turns.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 import { Turns } from './turns.ts'
 
@@ -41,14 +40,12 @@ export class Pipelining {
 
   /**
    * Calls `begin` at the end of this turn or of a later one, with true for the last request that is read of the connection. `place`:
-   * how many requests its connection has in progress, this one included. Bodies in chunks do not wait: what has come of a body
-   * counts only once its request begins (held-bytes.ts), and chunks of a byte take far more memory than their bytes. Of another
-   * body Node reads 128 KiB until then.
+   * how many requests its connection has in progress, this one included.
    */
   schedule(req: IncomingMessage, place: number, begin: (isLast: boolean) => void): void {
     if (place > 1) this.#others.add(() => begin(place === MOST_UNANSWERED))
-    else if (isInChunks(req)) begin(false)
-    else this.#first.add(() => begin(false))
+    else if (isAnnounced(req)) this.#first.add(() => begin(false))
+    else begin(false)
   }
 
   #limit(server: Server, socket: Socket): void {
@@ -67,3 +64,9 @@ export class Pipelining {
     }
   }
 }
+
+/**
+ * Bodies in chunks do not wait: what has come of a body counts only once its request begins (held-bytes.ts), and thousands of
+ * chunks of a byte take far more memory than their bytes. Of another body Node reads 128 KiB until then.
+ */
+const isAnnounced = ({ headers }: Pick<IncomingMessage, 'headers'>) => headers['transfer-encoding'] === undefined

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isInChunks, readUnwanted } from './body-turns.ts'
+import { PartReader } from './body-turns.ts'
 
 /**
  * Of a body that was refused before its end. Node reads and discards what follows, so that the client receives the answer before
@@ -11,16 +11,16 @@ const MOST_DISCARDED_OF_CHUNKS = 1_048_576
 
 /** Closes the connection once more of the body has arrived. The response was sent. */
 export function boundUnread(req: IncomingMessage): void {
-  const { socket } = req
-  // Chunks are read in turns from the beginning (listener.ts).
-  if (!isInChunks(req)) readUnwanted(req)
-  const most = isInChunks(req) ? MOST_DISCARDED_OF_CHUNKS : MOST_DISCARDED_BYTES
+  const { socket, headers } = req
+  const most = headers['transfer-encoding'] === undefined ? MOST_DISCARDED_BYTES : MOST_DISCARDED_OF_CHUNKS
+  const parts = new PartReader(socket, req)
   let discarded = 0
   // The request itself has no events of what Node discards.
   const onData = (chunk: Buffer) => {
     discarded += chunk.length
     if (req.complete) socket.off('data', onData)
     else if (discarded > most) socket.destroy()
+    else parts.came(chunk.length)
   }
   socket.on('data', onData)
 }
