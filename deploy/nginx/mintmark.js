@@ -77,8 +77,11 @@ const UUID_FIELDS = [
 ]
 /** Media in the objects of the list `input`: SGLang embeds it. Elsewhere they may have any value. */
 const EMBEDDED_INPUTS = ['image', 'video']
-/** `input` in a part of a message has the arguments of a tool, which may have any names; engines make text of it. */
-const MEDIA_NAMES = FETCHED_FIELDS.concat(UUID_FIELDS, EMBEDDED_INPUTS, 'url', 'uuid', 'input')
+/**
+ * Each of those above once: FETCHED_FIELDS but `source` are in UUID_FIELDS. `input` in a part of a message has the arguments of a tool, which may have any names; engines make
+ * text of it.
+ */
+const MEDIA_NAMES = UUID_FIELDS.concat(EMBEDDED_INPUTS, 'source', 'url', 'uuid', 'input')
 const LONGEST_MEDIA_NAME = 12
 /** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
 const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
@@ -93,10 +96,12 @@ const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
 
 const QUOTE = 34
 const COMMA = 44
+const ZERO = 48
 const COLON = 58
 const LIST = 91
 const BACKSLASH = 92
 const LIST_END = 93
+const LETTER_U = 117
 const OBJECT = 123
 const OBJECT_END = 125
 
@@ -185,6 +190,9 @@ function readNested(body, at, end, depth, scan) {
   if (!scan.reads || depth > scan.unreadBelow) return
   scan.unreadBelow = ALL
   if (scan.lists && depth === 1 && !isData(body, at)) scan.fault = addressIn('images')
+  // A value in a list or of a name.
+  const next = body[end + 1]
+  if (next === COMMA || next === LIST_END || next === OBJECT_END) return
   const name = mediaName(body, at + 1, end)
   if (name === '') return
   let i = skipSpace(body, end + 1)
@@ -221,16 +229,39 @@ function isData(body, i) {
 function mediaName(body, first, end) {
   // A character is at most six bytes.
   if (end - first > 6 * LONGEST_MEDIA_NAME) return ''
-  const written = body.subarray(first, end)
-  if (written.indexOf(BACKSLASH) < 0 && written.length > LONGEST_MEDIA_NAME) return ''
-  const parts = textOf(written).split('\\u00')
-  let name = parts[0] || ''
-  // Without a regular expression: njs 0.7 does not end its replacing of some texts that are not ASCII.
-  for (let k = 1; k < parts.length; k++) {
-    const part = parts[k] || ''
-    name += String.fromCharCode(parseInt(part.slice(0, 2), 16)) + part.slice(2)
+  const initial = characterAt(body, first)
+  // Without building a text: a body may have a hundred thousand names.
+  for (let k = 0; k < MEDIA_NAMES.length; k++) {
+    const name = MEDIA_NAMES[k] || ''
+    if (name.charCodeAt(0) === initial && isWritten(body, first, end, name)) return name
   }
-  return MEDIA_NAMES.includes(name) ? name : ''
+  return ''
+}
+
+/** Whether the string from `first` to the quote at `end` is this name, with or without escapes. */
+function isWritten(body, first, end, name) {
+  let at = first
+  for (let k = 0; k < name.length; k++) {
+    if (characterAt(body, at) !== name.charCodeAt(k)) return false
+    at += body[at] === BACKSLASH ? 6 : 1
+  }
+  return at === end
+}
+
+/** The character at `at`, also where it is written as `\u00` and two digits. -1: another escape. */
+function characterAt(body, at) {
+  const c = body[at]
+  if (c !== BACKSLASH) return c === undefined ? -1 : c
+  if (body[at + 1] !== LETTER_U || body[at + 2] !== ZERO || body[at + 3] !== ZERO) return -1
+  return 16 * digitOf(body[at + 4]) + digitOf(body[at + 5])
+}
+
+/** Of a hexadecimal digit. Anything else is so low that no letter has it. */
+function digitOf(c) {
+  if (c === undefined) return -ALL
+  if (c >= 48 && c <= 57) return c - 48
+  if (c >= 65 && c <= 70) return c - 55
+  return c >= 97 && c <= 102 ? c - 87 : -ALL
 }
 
 /** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */

@@ -48,8 +48,11 @@ export const UUID_FIELDS = [
 ]
 /** Media in the objects of the list `input`: SGLang embeds it. Elsewhere they may have any value. */
 export const EMBEDDED_INPUTS = ['image', 'video']
-/** `input` in a part of a message has the arguments of a tool, which may have any names; engines make text of it. */
-export const MEDIA_NAMES = FETCHED_FIELDS.concat(UUID_FIELDS, EMBEDDED_INPUTS, 'url', 'uuid', 'input')
+/**
+ * Each of those above once: FETCHED_FIELDS but `source` are in UUID_FIELDS. `input` in a part of a message has the arguments of a tool, which may have any names; engines make
+ * text of it.
+ */
+export const MEDIA_NAMES = UUID_FIELDS.concat(EMBEDDED_INPUTS, 'source', 'url', 'uuid', 'input')
 export const LONGEST_MEDIA_NAME = 12
 /** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
 export const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { escapePointer, Invalid, Unavailable } from '../errors.ts'
+import { handleBody, PartReader } from './body-turns.ts'
 import type { HeldBytes } from './held-bytes.ts'
 import { RequestError, requestError } from './request-error.ts'
 
@@ -44,17 +45,21 @@ function arrived(req: IncomingMessage, limit: number, held: HeldBytes | undefine
     }
     const peer = req.socket.remoteAddress ?? ''
     const holder = { peer, drop: () => end(new Unavailable('too many bodies are arriving')) }
+    const parts = new PartReader(req, req)
     req.on('data', (chunk: Buffer) => {
       length += chunk.length
+      parts.came(chunk.length + CHUNK_BYTES)
       if (over) return
       if (length > limit) return end(requestError(413))
       chunks.push(chunk)
       held?.hold(holder, length + CHUNK_BYTES * chunks.length)
     })
-    req.on('end', () => {
-      held?.release(holder)
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
-    })
+    req.on('end', () =>
+      handleBody(length, () => {
+        held?.release(holder)
+        resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+      }),
+    )
     req.on('error', () => end(requestError(400)))
   })
 }

@@ -1,4 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import { handleBody } from './body-turns.ts'
 import type { HeldBytes, Holder } from './held-bytes.ts'
 
 /** The statuses of gRPC that calls end with. */
@@ -95,7 +96,9 @@ export class GrpcCall implements Holder {
       this.received = true
       this.isPacked = this.#bytes[0] === 1
       this.#held.arrived(this)
-      void this.#handle(handle, fail)
+      handleBody(this.#length, () => {
+        if (!this.#gone) void this.#handle(handle, fail)
+      })
     })
   }
 

@@ -10,8 +10,6 @@ const MOST_UNANSWERED = 32
  * their connection was answered. More would not be faster, and the first of them would be answered later.
  */
 const BEGUN_IN_A_TURN = 16
-/** Forms and assertions have fewer. */
-const SHORT_BODY_BYTES = 4_096
 /** What Node's parser takes for "the rest is not HTTP", as after an upgrade. */
 const STOP = 2
 
@@ -46,7 +44,7 @@ export class Pipelining {
    */
   schedule(req: IncomingMessage, place: number, begin: (isLast: boolean) => void): void {
     if (place > 1) this.#others.add(() => begin(place === MOST_UNANSWERED))
-    else if (hasShortBody(req)) this.#first.add(() => begin(false))
+    else if (isAnnounced(req)) this.#first.add(() => begin(false))
     else begin(false)
   }
 
@@ -67,6 +65,8 @@ export class Pipelining {
   }
 }
 
-/** Others do not wait: what has come of a body counts only once its request begins (held-bytes.ts). */
-const hasShortBody = ({ headers }: Pick<IncomingMessage, 'headers'>) =>
-  headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= SHORT_BODY_BYTES
+/**
+ * Bodies in chunks do not wait: what has come of a body counts only once its request begins (held-bytes.ts), and thousands of
+ * chunks of a byte take far more memory than their bytes. Of another body Node reads 128 KiB until then.
+ */
+const isAnnounced = ({ headers }: Pick<IncomingMessage, 'headers'>) => headers['transfer-encoding'] === undefined

@@ -65,7 +65,14 @@ const SLOW_TO_READ: readonly string[] = [
   `{"model":"x"${Array.from({ length: 200_000 }, (_, n) => `,"n${n}":1`).join('')}}`,
   `{"model":"x","n":${'1'.repeat(1_000_000)}}`,
   `{"model":"x","a":"${'\\"'.repeat(1_000_000)}"}`,
+  `{"model":"x","messages":[{${names('"image_embedz":1', 240_000)}}]}`,
+  `{"model":"x","messages":[{${names('"\\u0075uid":1', 260_000)}}]}`,
+  `{"model":"x","input":[${names('"image_url"', 250_000)}]}`,
 ]
+
+function names(one: string, count: number): string {
+  return Array(count).fill(one).join(',')
+}
 
 /** Every kind, for HTTP. */
 export const HTTP_ATTACKS: readonly Attack[] = [

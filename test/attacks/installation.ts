@@ -8,12 +8,20 @@ export const MODEL = 'llama-3-8b'
 export const FOREIGN_MODEL = 'globex-sql'
 export const TENANT = 'acme'
 
+/** Of an event loop, in milliseconds. */
+export interface LongestTurn {
+  /** The longest delay, which has also the time in which other processes had every core. */
+  ms: number
+  /** The most that the loop's thread worked in one turn. */
+  workMs: number
+}
+
 /** A Mintmark process, and what is needed to attack it. */
 export interface Mintmark {
   replica: Replica
   ports: Omit<Behind['ports'], 'upstream'>
-  /** Reads the longest event-loop delay, in milliseconds, since the last call. */
-  loopDelay(): number
+  /** Since the last call. */
+  longestTurn(): LongestTurn
 }
 
 /** Two processes on one database, with one tenant that may use one model. */
@@ -65,11 +73,12 @@ async function startMintmark(
   return {
     replica,
     ports: { public: portOf('public'), gateway: portOf('gateway'), gatewayGrpc: portOf('gatewayGrpc') },
-    loopDelay: () => {
-      const delays = replica.process.logged('loop delay').map(({ ms }) => Number(ms))
-      const longest = Math.max(0, ...delays.slice(read))
-      read = delays.length
-      return longest
+    longestTurn: () => {
+      const lines = replica.process.logged('loop delay')
+      const fresh = lines.slice(read)
+      read = lines.length
+      const longest = (of: 'ms' | 'workMs') => Math.max(0, ...fresh.map(line => Number(line[of])))
+      return { ms: longest('ms'), workMs: longest('workMs') }
     },
   }
 }

@@ -8,7 +8,7 @@ import { type CpuTime, cpuTimeOf, difference } from './cpu.ts'
 import { GATEWAY_FILES, startGateway } from './gateways.ts'
 import { GRPC_ATTACKS } from './grpc-attacks.ts'
 import { Honest, type HonestPlan, type HonestSample, UNSENT } from './honest.ts'
-import { endWithSignals, type Installation, type Mintmark, startInstallation } from './installation.ts'
+import { endWithSignals, type Installation, type LongestTurn, startInstallation } from './installation.ts'
 import { mostDuring, residentMib, treeOf } from './memory.ts'
 import type { Refusal } from './raw-client.ts'
 
@@ -19,10 +19,12 @@ import type { Refusal } from './raw-client.ts'
  *   npm run attacks every kind for a third of a second, as in CI
  *   npm run attacks -- nginx mintmark-grpc some of them
  *   npm run attacks -- --full every kind for four seconds, with more connections
+ *   npm run attacks -- --full --kind 'byte short' caddy the kinds with this text in their names
  *
  * Prints a row for each kind: how long until it was refused, what the gateway's processes held in memory for it, and how
  * the honest requests fared, with their 99th percentile before the attacks. "gateway" and "attacker" are their parts of a core, "queued" the part
- * of the time in which the gateway or the honest client could run and no core was free. The attacker is a process of a lower priority,
+ * of the time in which the gateway or the honest client could run and no core was free. "loop work" is what Mintmark's event loop worked in
+ * its longest turn, which no other process changes, unlike "loop delay". The attacker is a process of a lower priority,
  * as if it had a machine of its own. A row fails when something is accepted, when the memory passes its bound, or when an honest
  * request is not answered 200, and again in a second attempt, while all are without an attack in between. Milliseconds depend on the machine: they are printed, and
  * marked where they pass their bound.
@@ -54,7 +56,7 @@ const NO_ATTACK = 'no attack'
 const ALL = 'all of them'
 const COLUMNS = [
   ...['median', 'worst', 'memory', 'honest p99', 'without', 'honest failed', 'gateway', 'attacker', 'queued'],
-  'loop delay',
+  ...['loop delay', 'loop work'],
 ]
 const WIDTHS = COLUMNS.map(({ length }) => Math.max(length, 9))
 const HEADINGS = `${' '.repeat(10 + NAME_WIDTH)}${COLUMNS.map((column, index) => column.padStart(WIDTHS[index] ?? 0)).join('  ')}`
@@ -72,7 +74,7 @@ interface Running {
   plan: HonestPlan
   pids: readonly number[]
   /** Only Mintmark's own process is asked. */
-  loopDelay?: Mintmark['loopDelay']
+  longestTurn?: () => LongestTurn
   stop(): Promise<void>
 }
 
@@ -104,12 +106,12 @@ const mintmark = (over: 'http' | 'grpc'): Subject => ({
   start: async ({ readsBody, key, token }) => {
     const url = `http://127.0.0.1:${over === 'grpc' ? readsBody.ports.gatewayGrpc : readsBody.ports.gateway}`
     const path = '/check/v1/chat/completions'
-    readsBody.loopDelay()
+    readsBody.longestTurn()
     return {
       target: { url, prefix: '/check', valid: key, token },
       plan: { over, url, path, credentials: [key, token], perSecond: HONEST_PER_SECOND },
       pids: [readsBody.replica.process.pid],
-      loopDelay: readsBody.loopDelay,
+      longestTurn: readsBody.longestTurn,
       stop: async () => {},
     }
   },
@@ -119,7 +121,7 @@ const SUBJECTS: readonly Subject[] = [...gateways, mintmark('http'), mintmark('g
 
 const { values, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: 'boolean', default: false } },
+  options: { full: { type: 'boolean', default: false }, kind: { type: 'string', default: '' } },
 })
 const scale = SCALES[values.full ? 'full' : 'short']
 const MOST_MIB = MOST_MIB_HELD * scale.holding
@@ -168,7 +170,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
     const busy = await attempt(BUSY_CORE, running, clients)
     print(subject.name, BUSY_CORE, { ...busy, busy: failuresOf(busy).length > 0, without })
     const atFirst = residentMib(running.pids)
-    for (const attack of subject.attacks) {
+    for (const attack of subject.attacks.filter(({ name }) => name.includes(values.kind))) {
       const first = await attempt(attack.name, running, clients)
       const row =
         failuresOf(first).length > 0
@@ -178,7 +180,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
       print(subject.name, attack.name, {
         ...row,
         without,
-        bound: MOST_MIB * (attack.needsModelCheck || running.loopDelay ? TIMES_OF_MORE : 1),
+        bound: MOST_MIB * (attack.needsModelCheck || running.longestTurn ? TIMES_OF_MORE : 1),
       })
     }
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
@@ -190,7 +192,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
       mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
       most: 0,
       bound: MOST_MIB * TIMES_IN_ALL,
-      loopMs: running.loopDelay && Math.max(...found.map(({ loopMs }) => loopMs ?? 0)),
+      turn: running.longestTurn && worst(found.flatMap(({ turn }) => turn ?? [])),
     })
   } finally {
     await running.stop()
@@ -201,7 +203,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
 async function attempt(name: string, running: Running, { honest, attacker }: Clients): Promise<Found> {
   const { target, plan } = running
   const held = residentMib(running.pids)
-  running.loopDelay?.()
+  running.longestTurn?.()
   const times = () => ({
     gateway: cpuTimeOf(running.pids),
     attacker: cpuTimeOf([attacker.pid]),
@@ -226,7 +228,7 @@ async function attempt(name: string, running: Running, { honest, attacker }: Cli
     attacker: difference(now.attacker, before.attacker),
     served: difference(now.served, before.served),
   }
-  return { cpu, ...honestly, refusals, mib: mib - held, most: mib, loopMs: running.loopDelay?.() }
+  return { cpu, ...honestly, refusals, mib: mib - held, most: mib, turn: running.longestTurn?.() }
 }
 
 /** An honest request failed: again without an attack, which shows whether the machine is too busy, and again with it. */
@@ -274,12 +276,12 @@ interface Found {
   busy?: boolean
   /** The honest failures of a first attempt. */
   firstAttempt?: string
-  /** Mintmark's longest event-loop delay. */
-  loopMs?: number | undefined
+  /** Of Mintmark. */
+  turn?: LongestTurn | undefined
 }
 
 function print(subject: string, kind: string, found: Found): void {
-  const { refusals, samples, strays, mib, bound = MOST_MIB, without = Number.NaN, loopMs } = found
+  const { refusals, samples, strays, mib, bound = MOST_MIB, without = Number.NaN, turn } = found
   const accepted = refusals.filter(({ status }) => status >= 200 && status < 300).length + strays
   const failed = failuresOf(found)
   const unsent = samples.filter(({ status }) => status === UNSENT).length
@@ -290,7 +292,7 @@ function print(subject: string, kind: string, found: Found): void {
     failed.length > 0 && !found.busy && `honest: ${statusesOf(failed)}`,
     samples.length === 0 && 'the machine is too busy: honest requests fail without an attack too',
   ].filter(Boolean)
-  const late = unsent > 0 || failed.length > 0 || p99 > HONEST_P99_MS || (loopMs ?? 0) > LOOP_DELAY_MS
+  const late = unsent > 0 || failed.length > 0 || p99 > HONEST_P99_MS || (turn?.ms ?? 0) > LOOP_DELAY_MS
   counts[faults.length > 0 ? 'failed' : 'passed']++
   const times = refusals.flatMap(({ ms }) => ms ?? [])
   const cells = [
@@ -302,7 +304,7 @@ function print(subject: string, kind: string, found: Found): void {
     `${failed.length} of ${samples.length - unsent}`,
     ...(['gateway', 'attacker'] as const).map(who => share(found.cpu?.[who].used, found.cpu?.ms)),
     share(found.cpu?.served.waited, found.cpu?.ms),
-    ...(loopMs === undefined ? [''] : [ms(loopMs)]),
+    ms(turn?.ms), ms(turn?.workMs),
   ]
   // scripts/ci-summary.js repeats what is outside: once for a gateway is enough.
   const outside = kind.startsWith(ALL) ? 'outside' : 'late'
@@ -318,6 +320,11 @@ function print(subject: string, kind: string, found: Found): void {
   console.log(
     `  ${mark.padEnd(7)} ${`${subject}: ${kind}`.padEnd(NAME_WIDTH)}${row}  ${notes.join('; ')}${why}`,
   )
+}
+
+function worst(turns: readonly LongestTurn[]): LongestTurn {
+  const longest = (of: keyof LongestTurn) => Math.max(0, ...turns.map(turn => turn[of]))
+  return { ms: longest('ms'), workMs: longest('workMs') }
 }
 
 function percentile(samples: readonly HonestSample[], share: number): number {
@@ -339,6 +346,6 @@ function share(part: number | undefined, whole = Number.NaN): string {
   return part === undefined ? '' : `${((100 * part) / whole).toFixed(0)} %`
 }
 
-function ms(value: number): string {
+function ms(value = Number.NaN): string {
   return Number.isFinite(value) ? `${value.toFixed(value < 10 ? 1 : 0)} ms` : '-'
 }

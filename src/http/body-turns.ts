@@ -1,0 +1,50 @@
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { Turns } from './turns.ts'
+
+/**
+ * Node reads up to 2 MB of each connection in one turn of the event loop, as long as more has arrived: bodies of a hundred
+ * connections at once held up everything else for 50 ms and more. Here a few parts of all bodies are read in each turn, and some
+ * bodies are handled, or a long one. There is one loop, so these turns are those of all listeners.
+ */
+const PARTS_IN_A_TURN = 4
+/** Node reads as much at once. */
+const PART_BYTES = 65_536
+/** A part may be ten thousand chunks, which take 20 ms: only one such part is read in a turn. */
+const COST_OF_CHUNKS = PARTS_IN_A_TURN
+/** Of bodies that are handled in one turn. A millisecond reads as much, or 4 ms where the body is made to be slow. */
+const HANDLED_IN_A_TURN_BYTES = 262_144
+/** Forms, assertions and short prompts have fewer: 16 of them are handled in a turn anyway (pipelining.ts). */
+const SHORT_BODY_BYTES = 4_096
+
+const parts = new Turns(PARTS_IN_A_TURN)
+const bodies = new Turns(HANDLED_IN_A_TURN_BYTES)
+
+/** Reads the body of a request part by part: from the request itself, or from its socket what nobody wants. */
+export class PartReader {
+  readonly #stream: Readable
+  readonly #cost: number
+  #left = PART_BYTES
+
+  constructor(stream: Readable, { headers }: IncomingMessage) {
+    this.#stream = stream
+    this.#cost = headers['transfer-encoding'] === undefined ? 1 : COST_OF_CHUNKS
+  }
+
+  /** So many bytes have come. After a part of them the stream is paused until a later turn. */
+  came(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left > 0 || this.#stream.isPaused()) return
+    this.#stream.pause()
+    parts.add(() => {
+      this.#left = PART_BYTES
+      this.#stream.resume()
+    }, this.#cost)
+  }
+}
+
+/** Calls `handle` for a whole body of so many bytes: at once if it is short, else in this turn or a later one. */
+export function handleBody(bytes: number, handle: () => void): void {
+  if (bytes <= SHORT_BODY_BYTES) handle()
+  else bodies.add(handle, bytes)
+}
