@@ -15,7 +15,7 @@ const UNIT = [
   'test/cli/{credential-input,help,lines,retrying-call}.test.ts',
   'test/cli/apply/documents.test.ts',
   'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
-  'test/deploy/template.test.ts',
+  'test/deploy/{modes,template}.test.ts',
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',
   'test/gateway/model-in-body.test.ts',
@@ -51,22 +51,27 @@ const ALONE = [
   'test/observability/metrics-page.test.ts',
 ]
 
-/** These kill, pause and flood processes, and restore databases, which takes minutes: `npm run test:load`. */
+/** These kill, pause and flood processes, and stop or restore databases, which takes minutes: `npm run test:load`. */
 const LOAD = [
+  'test/cli/{apply/interrupted,connection/retries,large-import}.test.ts',
+  'test/database/unchangeable-server.test.ts',
   'test/embedded-postgres/embedded-postgres.test.ts',
   'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
+  'test/usage/abuses.test.ts',
 ]
 
 /** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */
 const THIRD_PARTY = [
   'test/gateway-configs/**/*.test.ts',
-  'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
-  'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
+  'test/observability/{alert-cases,alerts-in-prometheus,istio-alerts}.test.ts',
+  'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-admin-python,openai-python,recipes,token-provider-python}.test.ts',
   'test/conformance/{github-actions,java,python}.test.ts',
   'test/conformance/mod-auth-openidc.test.ts',
   'test/admin/reference.test.ts',
+  'test/cli/aibrix.test.ts',
+  'test/database/rds-token.test.ts',
   'test/docker/**/*.test.ts',
-  'test/deploy/helm*.test.ts',
+  'test/deploy/{helm*,pod-values}.test.ts',
 ]
 
 const BEFORE = [
