@@ -1,14 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
-import { systemClock } from '../../src/system/clock.ts'
+import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** What runs each five seconds runs often. */
-const clock = {
+const clock = promptedClock()
+/** A start that failed is tried again after 50 ms, not after a second. */
+const impatient: Clock = {
   ...systemClock,
-  every: (ms: number, task: () => Promise<void>) => systemClock.every(ms === 5_000 ? 250 : ms, task),
+  sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 50), signal),
 }
 let mintmark: TestService
 let secret: string
@@ -35,7 +37,7 @@ const readyz = (service: TestService) => request(`${service.service.urls.ops}/re
 const warned = (text: RegExp | undefined) =>
   until(
     'readyz says it',
-    () => readyz(mintmark),
+    () => clock.runJobs().then(() => readyz(mintmark)),
     ({ status, body }) => status === 200 && (text?.test(body.warning) ?? body.warning === undefined),
     60_000,
   )
@@ -46,6 +48,7 @@ async function refused(change: string, reason: RegExp, undo: string): Promise<vo
   const other = await startTestService({
     database: mintmark.database,
     env: mintmark.environment,
+    overrides: { clock: impatient },
     awaitReady: false,
   })
   try {
