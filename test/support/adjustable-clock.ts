@@ -17,7 +17,8 @@ export function adjustableClock(): AdjustableClock {
       offsetMs += seconds * 1000
     },
     freeze: () => {
-      frozenAt = systemClock.monotonicMs()
+      // Whole milliseconds: sums of these are exact.
+      frozenAt = Math.floor(systemClock.monotonicMs())
     },
   }
 }
