@@ -10,8 +10,12 @@ const clock = promptedClock()
 /** A start that failed is tried again after 50 ms, not after a second. */
 const impatient: Clock = {
   ...systemClock,
-  sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 50), signal),
+  sleep: (ms, signal) => {
+    pauses++
+    return systemClock.sleep(Math.min(ms, 50), signal)
+  },
 }
+let pauses = 0
 let mintmark: TestService
 let secret: string
 let keyId: string
@@ -42,7 +46,7 @@ const warned = (text: RegExp | undefined) =>
     60_000,
   )
 
-/** Another replica does not start until it is undone. */
+/** Another replica does not start until it is undone, and logs the reason once, however often it tries. */
 async function refused(change: string, reason: RegExp, undo: string): Promise<void> {
   await owner(change)
   const other = await startTestService({
@@ -57,6 +61,10 @@ async function refused(change: string, reason: RegExp, undo: string): Promise<vo
       () => readyz(other),
       ({ status, body }) => status === 503 && reason.test(body.reason),
     )
+    const before = pauses
+    await until('it tries again', () => pauses >= before + 3)
+    const logged = other.logs.map(line => JSON.parse(line)).filter(({ msg }) => msg === 'not ready')
+    expect(logged.filter(line => reason.test(line.reason))).toHaveLength(1)
   } finally {
     await owner(undo)
   }
