@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** Two rows for each table: `insert` writes one that is over and one that is not, `names` says which are there. */
+/** Two rows for each table: `insert` writes one that is over and one that is not, `names` names those that exist. */
 const RECORDS: [table: string, insert: () => string, names: string][] = [
   [
     'idempotency_keys',
