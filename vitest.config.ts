@@ -4,6 +4,8 @@ import { configDefaults, defineConfig } from 'vitest/config'
 
 // Node keeps what it has compiled of src/ and of packages: a process that a test starts is up in a third of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/node-compile')
+// Commands run in the process of the tests: their output is not coloured where CI sets this for what it runs.
+delete process.env.FORCE_COLOR
 
 /**
  * These need no database, no port and no process: `npm run test:unit`. Node's permission model holds them to it. They
@@ -15,7 +17,7 @@ const UNIT = [
   'test/cli/{credential-input,help,lines,retrying-call}.test.ts',
   'test/cli/apply/documents.test.ts',
   'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
-  'test/deploy/template.test.ts',
+  'test/deploy/{modes,template}.test.ts',
   'test/directory/{directory-index,negative-cache}.test.ts',
   'test/gateway-configs/deploy-files.test.ts',
   'test/gateway/model-in-body.test.ts',
@@ -57,18 +59,21 @@ const LOAD = [
   'test/database/unchangeable-server.test.ts',
   'test/embedded-postgres/embedded-postgres.test.ts',
   'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
+  'test/usage/abuses.test.ts',
 ]
 
 /** These need programs that npm does not install: `npm run test:third-party`. Others need a few in single tests. */
 const THIRD_PARTY = [
   'test/gateway-configs/**/*.test.ts',
-  'test/observability/{alert-cases,alerts-in-prometheus}.test.ts',
-  'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-python,recipes,token-provider-python}.test.ts',
+  'test/observability/{alert-cases,alerts-in-prometheus,istio-alerts}.test.ts',
+  'test/clients/{anthropic,anthropic-identity,installed,litellm,openai,openai-admin-python,openai-python,recipes,token-provider-python}.test.ts',
   'test/conformance/{github-actions,java,python}.test.ts',
   'test/conformance/mod-auth-openidc.test.ts',
   'test/admin/reference.test.ts',
+  'test/cli/aibrix.test.ts',
+  'test/database/rds-token.test.ts',
   'test/docker/**/*.test.ts',
-  'test/deploy/helm*.test.ts',
+  'test/deploy/{helm*,pod-values}.test.ts',
 ]
 
 const BEFORE = [

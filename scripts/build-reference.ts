@@ -2,14 +2,16 @@
 // Redocly's build-docs generates one HTML file with an inline script. The script becomes a separate file, so that the
 // page's Content-Security-Policy need not allow inline scripts. Nothing is downloaded, neither here nor by the page:
 // the one picture that Redoc loads from its vendor's server is replaced by its name.
+
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { REFERENCE_FOLDER, SCRIPT, STYLE } from '../src/admin/openapi/mount-reference.ts'
 import { referenceDocument } from './openapi/reference-document.ts'
 
-const redocly = new URL('../node_modules/@redocly/cli/', import.meta.url).pathname
+const redocly = fileURLToPath(new URL('../node_modules/@redocly/cli/', import.meta.url))
 const document = referenceDocument()
 const options = { hideDownloadButtons: true, schemasExpansionLevel: 1, sortRequiredPropsFirst: true }
 

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
 /**
@@ -51,7 +52,7 @@ const MOST_FILES_IN_A_ROOM = 30
 /** Transports use services, not tables. */
 const TRANSPORTS = /^(oauth|admin|gateway|telemetry|http)\//
 
-const src = new URL('../src/', import.meta.url).pathname
+const src = fileURLToPath(new URL('../src/', import.meta.url))
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))
 const texts = new Map(files.map(name => [name, readFileSync(join(src, name), 'utf8')]))
 

@@ -212,10 +212,7 @@ export class DirectoryCopy implements ChangeSubscriber {
 
   /** `ChangeSubscriber.forget`. */
   forget(changes: readonly Change[]): void {
-    for (const { kind, id } of changes) {
-      if (kind === 'key') this.#index?.remove(id)
-      if (kind === 'tenant') this.#index?.removeTenant(id)
-    }
+    for (const change of changes) this.#index?.forget(change)
   }
 
   #replace(index: DirectoryIndex): void {

@@ -2,6 +2,7 @@ import type { Imports } from '../api-keys/imported/imported-client.ts'
 import { bcryptCost } from '../api-keys/imported/imported-hash.ts'
 import type { SecretProof } from '../api-keys/imported/secret-proof.ts'
 import { isOver } from '../api-keys/key-state.ts'
+import type { Change } from '../database/change.ts'
 import type { ModelFacts } from '../tenants/model.ts'
 import { type Catalogue, effectiveTier } from '../tenants/rights.ts'
 import type { SecretSnapshot } from './directory.ts'
@@ -29,9 +30,8 @@ export interface DirectoryUpdate {
 type Entry = { key: KnownKey; secret: KnownSecret }
 
 /**
- * The directory in memory: from a secret's digest to all that an exchange needs, without I/O. It holds every secret
- * that was not revoked, ended or expired when it was read, including those of suspended tenants and disabled keys.
- * Ended ones may remain, because time is compared at each use. Memory use: bench/directory-memory.ts.
+ * From a secret's digest to all that an exchange needs, without I/O: every secret that was not revoked, ended or expired when it was read, also of
+ * suspended tenants and disabled keys. Ended ones may remain, because time is compared at each use. Memory use: bench/directory-memory.ts.
  */
 export class DirectoryIndex {
   readonly #maxKeys: number
@@ -151,7 +151,8 @@ export class DirectoryIndex {
     for (const tenant of update.tenants) this.putTenant(tenant)
     for (const key of update.keys) this.put(key)
     const gone = new Set(update.tenantIds.filter(id => !this.#tenants.has(id)))
-    if (gone.size > 0) this.#removeKeysOf(gone)
+    if (gone.size > 0)
+      for (const { id, tenantId } of this.#keys.values()) if (gone.has(tenantId)) this.remove(id)
   }
 
   /** Adds or replaces the key; drops it when the index is full, unless its secret is found nowhere else. */
@@ -190,9 +191,12 @@ export class DirectoryIndex {
     this.#tenants.set(tenant.id, tenant)
   }
 
-  /** Removes the tenant. Its keys are unknown, and looked up in Postgres, until the tenant is put again. */
-  removeTenant(id: string): void {
-    this.#tenants.delete(id)
+  /** Removes a key or tenant that may have changed: the key, and keys of the tenant, are looked up until it is put again. */
+  forget({ kind, id }: Change): void {
+    if (kind === 'tenant') this.#tenants.delete(id)
+    const key = kind === 'key' ? this.#keys.get(id) : undefined
+    if (key) this.remove(id)
+    if (key) this.lookups.keep(key)
   }
 
   /** Replaces the digest of a secret. */
@@ -242,9 +246,5 @@ export class DirectoryIndex {
     const count = (this.#imported.get(cost) ?? 0) + more
     if (count > 0) this.#imported.set(cost, count)
     else this.#imported.delete(cost)
-  }
-
-  #removeKeysOf(tenantIds: ReadonlySet<string>): void {
-    for (const key of this.#keys.values()) if (tenantIds.has(key.tenantId)) this.remove(key.id)
   }
 }

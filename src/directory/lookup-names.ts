@@ -9,6 +9,8 @@ export class LookupNames {
   readonly #nameOf: LookupName
   /** Their digests in the directory, by name. */
   readonly #digests = new Map<string, string>()
+  /** Keys that may have changed, by id. Their names stay, so that their secrets are looked up and not taken for unknown. */
+  readonly #kept = new Map<string, KnownKey>()
   /** Ids of keys of which a secret was left out that other replicas may accept. */
   readonly #unverifiable = new Set<string>()
 
@@ -35,8 +37,16 @@ export class LookupNames {
       if (imported?.scheme === LOOKUP_SCHEME) this.#digests.set(this.#nameOf(imported.hash), digest)
   }
 
+  /** Of a key that was removed because it may have changed, until it is put or removed. */
+  keep(key: KnownKey): void {
+    if (!hasLookup(key)) return
+    this.put(key)
+    this.#kept.set(key.id, key)
+  }
+
   /** `key`: as it was put; undefined: it was not. */
-  remove(id: string, key: KnownKey | undefined): void {
+  remove(id: string, key: KnownKey | undefined = this.#kept.get(id)): void {
+    this.#kept.delete(id)
     this.#unverifiable.delete(id)
     for (const { imported } of key?.secrets ?? [])
       if (imported?.scheme === LOOKUP_SCHEME) this.#digests.delete(this.#nameOf(imported.hash))

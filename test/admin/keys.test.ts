@@ -113,9 +113,9 @@ describe('POST /tenants/{id}/keys', () => {
   })
 
   it('an end may have t and z in lower case (RFC 3339 §5.6)', async () => {
-    expect((await create({ expires_at: '2027-03-04t05:06:07z' })).body.expires_at).toBe(
-      '2027-03-04T05:06:07.000Z',
-    )
+    const day = fromNow(30 * DAY_MS).slice(0, 10)
+    const { body } = await create({ expires_at: `${day}t05:06:07z` })
+    expect(body.expires_at).toBe(`${day}T05:06:07.000Z`)
   })
 
   it('two keys of the same name are two keys', async () => {
@@ -186,9 +186,9 @@ describe('PATCH /keys/{id} is a JSON Merge Patch', () => {
 
   it('sets another end, in any time zone', async () => {
     const { body: key } = await create()
-    const year = new Date().getUTCFullYear() + 1
-    const { body } = await admin('PATCH', `/keys/${key.id}`, { expires_at: `${year}-01-01T01:00:00+01:00` })
-    expect(body.expires_at).toBe(`${year}-01-01T00:00:00.000Z`)
+    const day = fromNow(30 * DAY_MS).slice(0, 10)
+    const { body } = await admin('PATCH', `/keys/${key.id}`, { expires_at: `${day}T01:00:00+01:00` })
+    expect(body.expires_at).toBe(`${day}T00:00:00.000Z`)
   })
 
   it('makes an expired key active again', async () => {

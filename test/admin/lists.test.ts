@@ -16,6 +16,11 @@ beforeAll(async () => {
     await admin('PUT', `/tiers/${name}`, { priority: 1 })
     await admin('POST', '/tenants', { id: name })
     await admin('POST', '/tenants/one/keys', { name })
+    await admin('POST', '/admin-tokens', { name, role: 'auditor' })
+    await admin('POST', '/usage-reporters', { name, audiences: ['vllm'] })
+    const settings = { kind: 'oidc', issuer: 'https://issuer.example.com', audiences: [`for-${name}`] }
+    await admin('POST', '/identity-providers', { name, ...settings, jwks: EXAMPLE_JWKS })
+    await admin('POST', '/set-objects', { set: 'listed', kind: 'tenant', id: name, name })
   }
   await admin('POST', '/tenants/two/keys', { name: 'another tenant’s' })
 })
@@ -32,6 +37,10 @@ const LISTS: [path: string, field: string, entries: string[]][] = [
   ['/keys', 'name', ['another tenant’s', ...NEWEST_FIRST]],
   ['/tenants/one/keys', 'name', NEWEST_FIRST],
   ['/access-review', 'name', ['another tenant’s', ...NEWEST_FIRST]],
+  ['/admin-tokens', 'name', NEWEST_FIRST],
+  ['/usage-reporters', 'name', NEWEST_FIRST],
+  ['/identity-providers', 'name', NEWEST_FIRST],
+  ['/set-objects', 'name', NEWEST_FIRST],
 ]
 
 describe.each(LISTS)('GET %s', (path, field, entries) => {

@@ -135,11 +135,15 @@ async function make(path: string, fields: object): Promise<string> {
 }
 
 describe.each(patches.filter(({ path }) => path !== '/installation'))('PATCH $path', ({ path, fields }) => {
+  let fresh: Record<string, unknown>
+  beforeAll(async () => {
+    fresh = (await admin('GET', await make(path, {}))).body
+  })
+
   it.each(fields.filter(field => !WITHOUT_DEFAULT[path]?.includes(field)))(
     'null resets %s to its default',
     async field => {
       const place = await make(path, SET[path] ?? {})
-      const fresh = (await admin('GET', await make(path, {}))).body
       const before = (await admin('GET', place)).body
       expect(before[field]).toEqual(SET[path]?.[field])
       const again = DECIDES_RECEIVER.has(field) ? { fetch_token: SET[path]?.fetch_token } : {}

@@ -66,13 +66,20 @@ const anonymous = (text: string, id: string) =>
 describe.each(routes.map(definition => [nameOf(definition), definition] as const))('%s', (_, definition) => {
   const { method, path } = definition
   const boundRoute = 'target' in definition && typeof definition.target === 'object'
+  /** A refusal leaves the objects as they are: the same ones for each. */
+  const places = new Map<string, Promise<string>>()
+  const unchanged = (tenant: string) => {
+    const place = places.get(tenant) ?? placed(mintmark, definition, tenant)
+    places.set(tenant, place)
+    return place
+  }
 
   it('names a documented right', () => {
     expect(Object.keys(RIGHTS)).toContain(definition.right)
   })
 
   it('is 401 without a token, wherever it points', async () => {
-    const place = await placed(mintmark, definition, 'own')
+    const place = await unchanged('own')
     const answer = await mintmark.admin(method.toUpperCase(), place, undefined, { authorization: '' })
     expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
   })
@@ -81,7 +88,8 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
     const caller = callers.get(role) as Caller
     const allowed = role === 'root' || RIGHTS[definition.right]?.includes(role)
     for (const tenant of ['own', 'foreign']) {
-      const place = await placed(mintmark, definition, tenant)
+      const isHidden = role === 'tenant-admin' && tenant === 'foreign' && boundRoute
+      const place = await (allowed && !isHidden ? placed(mintmark, definition, tenant) : unchanged(tenant))
       const answer = await caller.call(method.toUpperCase(), place)
       const shown = `${method} ${place}: ${answer.status} ${answer.text}`
       if (!allowed) {
@@ -89,7 +97,7 @@ describe.each(routes.map(definition => [nameOf(definition), definition] as const
         expect(answer.body.detail, shown).toBe(
           `Missing right: ${definition.right}. Use a token with a role that has it.`,
         )
-      } else if (role === 'tenant-admin' && tenant === 'foreign' && boundRoute) {
+      } else if (isHidden) {
         expect(answer.status, shown).toBe(404)
         const [id = ''] = place.split('/').filter(part => /^(foreign$|key_|adm_|trv_)/.test(part))
         const missing = id === 'foreign' ? 'nobody' : `${id.slice(0, 4)}${'0'.repeat(16)}`

@@ -48,7 +48,8 @@ describe('mintmark admin-token', () => {
   })
 
   it('list, get and revoke --cascade', async () => {
-    const owner = await cli.json('admin-token', 'create', 'owner', '--expires-at', '2026-12-31T00:00:00Z')
+    const inMonth = new Date(Date.now() + 30 * 86_400_000).toISOString()
+    const owner = await cli.json('admin-token', 'create', 'owner', '--expires-at', inMonth)
     const child = (await as(owner.secret, 'admin-token', 'create', 'auditor', '-q')).stdout.trim()
     expect(await cli.json('admin-token', 'get', owner.id)).toMatchObject({ role: 'owner', state: 'active' })
     expect((await cli.run('admin-token', 'list', '-q')).split('\n')).toContain(owner.id)

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { listenerFindings } from '../../src/cli/doctor/listener-checks.ts'
 import { makeAuthority, makeCertificate } from '../support/certificates.ts'
@@ -21,6 +22,7 @@ let folder: string
 let proxy: Server
 let connectTo: string[]
 let ca: string
+const trusted = getCACertificates('default')
 
 beforeAll(async () => {
   service = await startTestService()
@@ -31,6 +33,7 @@ beforeAll(async () => {
   const { certificate: cert, key } = makeCertificate(authority, options)
   ca = join(folder, 'ca.pem')
   await writeFile(ca, authority.certificate)
+  setDefaultCACertificates([...trusted, authority.certificate])
   proxy = createServer({ cert, key }, (req, res) => {
     const { headers, url: path = '/' } = req
     request(service.service.urls.public, { path, headers }, answer => {
@@ -43,21 +46,22 @@ beforeAll(async () => {
   connectTo = ['--connect-to', `tokens.example.test:443:127.0.0.1:${port}`]
 })
 afterAll(async () => {
+  setDefaultCACertificates(trusted)
   proxy.closeAllConnections()
   proxy.close()
   await service.stop()
   await rm(folder, { recursive: true })
 })
 
-/** In a process of its own, which trusts the authority. */
 const doctor = (args: string[], env: Record<string, string> = {}) =>
-  mintmarkProcess(['doctor', ...connectTo, ...args], { env: { NODE_EXTRA_CA_CERTS: ca, ...cli.env, ...env } })
+  mintmark(['doctor', ...connectTo, ...args], { env: { ...cli.env, ...env } })
 
 describe('mintmark doctor for an installation', () => {
   it('checks an issuer that is not in DNS yet, over TLS, with MINTMARK_ADMIN_TOKEN and without --issuer', async () => {
     const { MINTMARK_TOKEN, ...rest } = cli.env
-    const env = { ...rest, MINTMARK_ADMIN_TOKEN: String(MINTMARK_TOKEN), MINTMARK_TOKEN: '' }
-    const { code, stdout, stderr } = await doctor(['--ops', service.service.urls.ops], env)
+    const env = { ...rest, MINTMARK_ADMIN_TOKEN: String(MINTMARK_TOKEN), NODE_EXTRA_CA_CERTS: ca }
+    const args = ['doctor', ...connectTo, '--ops', service.service.urls.ops]
+    const { code, stdout, stderr } = await mintmarkProcess(args, { env })
     expect({ code, stderr }).toEqual({ code: 0, stderr: 'No problems found.\n' })
     for (const line of [
       `ok +issuer +the metadata has exactly "${ISSUER}"`,
@@ -75,10 +79,8 @@ describe('mintmark doctor for an installation', () => {
 
   it('compares the certificate with the name of the issuer', async () => {
     const other = connectTo[1]?.replace('tokens.', 'other.') ?? ''
-    const { code, stdout } = await mintmarkProcess(
-      ['doctor', '--issuer', 'https://other.example.test', '--connect-to', other],
-      { env: { NODE_EXTRA_CA_CERTS: ca } },
-    )
+    const args = ['doctor', '--issuer', 'https://other.example.test', '--connect-to', other]
+    const { code, stdout } = await mintmark(args)
     expect(code).toBe(5)
     expect(stdout).toMatch(
       /FAULT +discovery +the certificate of https:\/\/other\.example\.test was not accepted/,

@@ -37,7 +37,7 @@ afterAll(async () => {
 })
 
 const exchange = (args: string[], env: Record<string, string> = {}, input = '') =>
-  shell(`mintmark token get ${args.join(' ')}`, { env: { ...cli.env, ...env }, input })
+  mintmark(['token', 'get', ...args], { env: { ...cli.env, ...env }, input })
 
 describe('mintmark token get', () => {
   it.each<[string, () => Promise<Outcome>]>([

@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { jws, newPair } from '../identity-providers/assertions.ts'
 import { python } from './python.ts'
 
 /** What docs/guides/workload-identity.md says of Anthropic's SDKs by environment alone. */
 const guide = readFileSync(
-  new URL('../../docs/guides/workload-identity.md', import.meta.url).pathname,
+  fileURLToPath(new URL('../../docs/guides/workload-identity.md', import.meta.url)),
   'utf8',
 )
 const [, section = ''] = guide.split("\n## Anthropic's SDKs, by environment alone\n")

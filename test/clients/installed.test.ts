@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noEnvoy } from '../gateway-configs/envoy.ts'
@@ -12,7 +13,7 @@ import { lacksPython, python } from './python.ts'
 
 /** The clients as users install them: clients/typescript packed, in node_modules next to the openai package. */
 const run = promisify(execFile)
-const root = new URL('../../', import.meta.url).pathname
+const root = fileURLToPath(new URL('../../', import.meta.url))
 const readme = await readReadme()
 let project: string
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** A Python with OpenAI's client, installed by scripts/install-test-tools.sh. */
 export const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
@@ -25,7 +26,7 @@ export function scenario(
   given: object,
   // biome-ignore lint/suspicious/noExplicitAny: scenarios report in every shape
 ): { said: Promise<void>; result: Promise<any> } {
-  const child = spawn(python, [new URL(script, import.meta.url).pathname, name])
+  const child = spawn(python, [fileURLToPath(new URL(script, import.meta.url)), name])
   let output = ''
   let errors = ''
   child.stdout.on('data', chunk => {

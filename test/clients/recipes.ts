@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import OpenAI from 'openai'
 import { bundled } from '../support/bundled-source.ts'
 import { freePort } from '../support/free-port.ts'
@@ -18,7 +19,7 @@ import {
 import { lacksPython, python } from './python.ts'
 import { runProgram } from './run-program.ts'
 
-const root = new URL('../../', import.meta.url).pathname
+const root = fileURLToPath(new URL('../../', import.meta.url))
 const guide = readFileSync(join(root, 'docs/guides/clients.md'), 'utf8')
 /** How long a server of hundreds of modules may take to start on a busy machine. */
 const START_MS = 240_000

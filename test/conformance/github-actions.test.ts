@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -96,7 +97,7 @@ describe.each([
   const python = process.env.MINTMARK_PYTHON ?? join(homedir(), '.cache/mintmark/python/bin/python')
   const lacksAuthlib = !existsSync(python) && process.env.MINTMARK_REQUIRE_GATEWAYS !== '1'
   it.skipIf(lacksAuthlib)('through Authlib gets a token', async () => {
-    const script = new URL('github_actions.py', import.meta.url).pathname
+    const script = fileURLToPath(new URL('github_actions.py', import.meta.url))
     const { subject_token: input } = await parameters(JOB)
     const args = [script, `${issuer.origin}/oauth/token`, key, subject_token_type]
     const { status, output, errors } = await runProgram(python, args, { input })

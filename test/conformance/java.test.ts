@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { startTestService } from '../support/test-service.ts'
 import { javaLibraries, lacksJava } from './java-clients.ts'
@@ -64,6 +65,6 @@ describe.skipIf(lacksJava())('RFC 7009 and RFC 7662, by Java', () => {
 })
 
 function run(lines: string[], parameters: string[]): Promise<Found> {
-  const program = new URL('java/RevocationClients.java', import.meta.url).pathname
+  const program = fileURLToPath(new URL('java/RevocationClients.java', import.meta.url))
   return jsonOf('java', ['-cp', join(javaLibraries, '*'), program, ...parameters], lines.join('\n'))
 }

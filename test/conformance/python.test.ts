@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { SIGNING_ALGS } from '../../src/config/signing-alg.ts'
 import { ask, bearer } from '../gateway/check-client.ts'
@@ -132,4 +133,4 @@ interface Readings {
 const verify = (token: string, parameters: string[]): Promise<Readings> => run('verify.py', token, parameters)
 
 const run = <T>(script: string, secret: string, parameters: string[]): Promise<T> =>
-  jsonOf(python, [new URL(script, import.meta.url).pathname, ...parameters], secret)
+  jsonOf(python, [fileURLToPath(new URL(script, import.meta.url)), ...parameters], secret)

@@ -9,6 +9,7 @@ import {
 } from '../../src/database/change-feed.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { until } from '../support/until.ts'
 
@@ -23,6 +24,7 @@ beforeAll(async () => {
     url: testDatabase.applicationUrl,
     maxConnections: 5,
     logger: createLogger('silent'),
+    timeouts: PATIENT,
   })
   listener = new pg.Client({ connectionString: testDatabase.applicationUrl })
   await listener.connect()

@@ -1,15 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
-import { systemClock } from '../../src/system/clock.ts'
+import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { promptedClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** What runs each five seconds runs often. */
-const clock = {
+const clock = promptedClock()
+/** A start that failed is tried again after 50 ms, not after a second. */
+const impatient: Clock = {
   ...systemClock,
-  every: (ms: number, task: () => Promise<void>) => systemClock.every(ms === 5_000 ? 250 : ms, task),
+  sleep: (ms, signal) => {
+    pauses++
+    return systemClock.sleep(Math.min(ms, 50), signal)
+  },
 }
+let pauses = 0
 let mintmark: TestService
 let secret: string
 let keyId: string
@@ -35,17 +41,18 @@ const readyz = (service: TestService) => request(`${service.service.urls.ops}/re
 const warned = (text: RegExp | undefined) =>
   until(
     'readyz says it',
-    () => readyz(mintmark),
+    () => clock.runJobs().then(() => readyz(mintmark)),
     ({ status, body }) => status === 200 && (text?.test(body.warning) ?? body.warning === undefined),
     60_000,
   )
 
-/** Another replica does not start until it is undone. */
+/** Another replica does not start until it is undone, and logs the reason once, however often it tries. */
 async function refused(change: string, reason: RegExp, undo: string): Promise<void> {
   await owner(change)
   const other = await startTestService({
     database: mintmark.database,
     env: mintmark.environment,
+    overrides: { clock: impatient },
     awaitReady: false,
   })
   try {
@@ -54,6 +61,10 @@ async function refused(change: string, reason: RegExp, undo: string): Promise<vo
       () => readyz(other),
       ({ status, body }) => status === 503 && reason.test(body.reason),
     )
+    const before = pauses
+    await until('it tries again', () => pauses >= before + 3)
+    const logged = other.logs.map(line => JSON.parse(line)).filter(({ msg }) => msg === 'not ready')
+    expect(logged.filter(line => reason.test(line.reason))).toHaveLength(1)
   } finally {
     await owner(undo)
   }

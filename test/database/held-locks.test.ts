@@ -1,18 +1,13 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
-import { systemClock } from '../../src/system/clock.ts'
+import { briskClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
-/** What runs each five seconds runs often. */
-const clock = {
-  ...systemClock,
-  every: (ms: number, task: () => Promise<void>) => systemClock.every(ms === 5_000 ? 250 : ms, task),
-}
 let mintmark: TestService
 let administrator: pg.Client
 beforeAll(async () => {
-  mintmark = await startTestService({ overrides: { clock } })
+  mintmark = await startTestService({ overrides: { clock: briskClock } })
   administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
   administrator.on('error', () => {})
   await administrator.connect()
@@ -43,6 +38,8 @@ it.each(['api_keys', 'change_feed', 'signing_keys'])(
     const other = await startTestService({
       database: mintmark.database,
       env: mintmark.environment,
+      // The times of production: it waits for a lock for less than a second, not for six.
+      overrides: { databaseTimeouts: undefined },
       awaitReady: false,
     })
     await until(

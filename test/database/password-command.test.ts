@@ -68,7 +68,7 @@ beforeAll(async () => {
       const { status } = await exchange(secret)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
       // Without a pause this file uses a core for half a minute, and other files wait.
-      await sleep(20)
+      await sleep(100)
     }
   }
   loads = [load(), load(), load()]
@@ -89,9 +89,10 @@ it('a password that is rotated under load, five times, fails no exchange, and ne
     await store(password)
     await endSessions()
     await isLookedUp()
+    const before = statuses.get(200) ?? 0
+    await until('the load goes on', () => (statuses.get(200) ?? 0) >= before + 10)
   }
   expect([...statuses.keys()]).toEqual([200])
-  expect(statuses.get(200)).toBeGreaterThan(100)
 })
 
 describe('a command that fails is named, its output is not shown, known keys are exchanged, and it heals', () => {
@@ -149,8 +150,9 @@ it('a command that needs more than a second serves commands of one connection to
   await command(`sleep 1.2\n${PRINT}`)
   const environment = { ...process.env, ...mintmark.environment, MIGRATE_DATABASE_URL: urlOf(owner) }
   await runMigrations(environment)
-  const applied = await onDatabase(environment, opened => opened.run(db => appliedMigrations(db)))
-  expect(applied).toContain('0001_initial')
+  const read = () => onDatabase(environment, opened => opened.run(db => appliedMigrations(db)))
+  // On a busy machine the command may take longer than it has.
+  await until('it is connected', read, applied => applied.includes('0001_initial'), 60_000)
 })
 
 it('a command that fails is named by commands too', async () => {

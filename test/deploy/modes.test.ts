@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { INSTALLED, MODES } from '../cluster/modes.ts'
-import { helm, type KubernetesObject, lacksHelm } from './helm.ts'
+import { MODES } from '../cluster/modes.ts'
+import type { KubernetesObject } from './helm.ts'
 
 /** The modes that `npm run cluster` applies and installs are all that the chart's README names. */
 
@@ -40,13 +40,4 @@ describe('the modes of the cluster suite', () => {
     const { items } = SCHEMA.properties.routes
     expect(ALL.some(({ routes }) => items.enum.every((group: string) => routes?.includes(group)))).toBe(true)
   })
-
-  it.skipIf(lacksHelm()).each(Object.entries({ ...MODES, INSTALLED }))(
-    'lint has nothing to say: %s',
-    (_, values) => {
-      const { ok, output } = helm(['lint', '--strict'], values)
-      expect(output).not.toMatch(/WARNING|ERROR/)
-      expect(ok).toBe(true)
-    },
-  )
 })

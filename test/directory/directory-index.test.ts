@@ -169,8 +169,21 @@ describe('the directory in memory', () => {
     expect(index.size).toBe(0)
   })
 
+  it('looks up the secrets of a key that may have changed, also those that need no client_id, until it is read again', () => {
+    const imported = { scheme: 'sha256-lookup', hash: 'ab' } as const
+    const known = key('e', { secrets: [{ id: 'sec_e', digest: 'e', endsAt: null, imported }] })
+    index.put(known)
+    for (let count = 0; count < 2; count++) index.forget({ kind: 'key', id: 'key_e' })
+    expect([stateOf('e'), index.lookups.digestOf('ab'), index.lookups.size]).toEqual([undefined, 'e', 1])
+    index.apply(update({ keyIds: ['key_e'], keys: [known] }))
+    expect([stateOf('e') !== undefined, index.lookups.digestOf('ab')]).toEqual([true, 'e'])
+    index.forget({ kind: 'key', id: 'key_e' })
+    index.apply(update({ keyIds: ['key_e'] }))
+    expect([index.lookups.digestOf('ab'), index.lookups.size]).toEqual([undefined, 0])
+  })
+
   it('does not know the keys of a removed tenant, until it is put again', () => {
-    index.removeTenant('acme')
+    index.forget({ kind: 'tenant', id: 'acme' })
     expect(stateOf('a')).toBeUndefined()
     index.putTenant(tenant('acme'))
     expect(stateOf('a')).toBeDefined()

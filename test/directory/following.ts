@@ -12,6 +12,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { NamedKey } from '../../src/system/secret.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import type { TestService } from '../support/test-service.ts'
 
 /** A directory on the database of a service, which polls on request of the test. */
@@ -29,9 +30,16 @@ export interface Following {
   close(): Promise<void>
 }
 
+/** `isOutage`: it waits for a silent database as long as in production, not ten times as long. */
 export function follow(
   service: TestService,
-  options: { url?: string; maxKeys?: number; stalenessSeconds?: number; peppers?: readonly NamedKey[] } = {},
+  options: {
+    url?: string
+    maxKeys?: number
+    stalenessSeconds?: number
+    peppers?: readonly NamedKey[]
+    isOutage?: boolean
+  } = {},
 ): Following {
   const own = readConfig(new Env(service.environment)).peppers
   const digests = new KeyDigests(own)
@@ -39,7 +47,8 @@ export function follow(
   const logs: string[] = []
   const logger = createLogger('info', { write: line => void logs.push(line) })
   const url = options.url ?? service.database.applicationUrl
-  const database = new Database({ url, maxConnections: 2, logger })
+  const timeouts = options.isOutage ? undefined : PATIENT
+  const database = new Database({ url, maxConnections: 2, logger, timeouts })
   const { encryptionKeys } = readConfig(new Env(service.environment))
   const seals = new RowSeals({ encryptionKeys, peppers: own })
   const common = { seals, database, clock, logger, tokenTtlSeconds: 300 }

@@ -97,6 +97,9 @@ describe('a key that is not known', () => {
   it.each(['cut', 'refuse', 'hang', 'freeze'] as const)(
     'is unavailable while the database still does this: %s',
     async fault => {
+      await following.close()
+      following = follow(writer, { url: proxy.url, isOutage: true })
+      await until('it is loaded', () => following.follower.load().then(() => true))
       await proxy.become(fault)
       const asked = Array.from({ length: 50 }, () => {
         const secret = unknownKey()

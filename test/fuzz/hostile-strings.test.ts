@@ -17,7 +17,6 @@ const HOSTILE: Record<string, string> = {
   'invisible characters': 'a\u200Bb\uFEFF\u2028',
   'a NUL': 'a\0b',
   'a lone surrogate': 'a\uD800b',
-  'a megabyte': 'x'.repeat(1_048_576),
   SQL: "'); DROP TABLE tenants; --",
   HTML: '<img src=x onerror=alert(1)>"&',
   'the prototype': '__proto__',
@@ -51,6 +50,9 @@ function shapeOf(schema: unknown): string[] {
 
 /** One that was not used for another field. */
 const tenant = async () => (await mintmark.tenantWithKey()).tenantId
+/** The path of a route: where it has parameters, with objects that were not used for another field. */
+const placeOf = async (definition: AdminRoute) =>
+  definition.path.includes(':') ? placed(mintmark, definition, await tenant()) : definition.path
 
 /** The other required fields of a body, so that only the field under test can be wrong. */
 let count = 0
@@ -81,7 +83,7 @@ const FORMS: string[] = [
   ...Object.values(HOSTILE).map(text => JSON.stringify(text)),
   ...['a NUL', 'the prototype'].flatMap(name => {
     const text = JSON.stringify(HOSTILE[name])
-    return [`[${text}]`, `{"a":${text}}`, `{${text}:"a"}`, `[{${text}:${text}}]`]
+    return [`[${text}]`, `{"a":${text}}`, `[{${text}:${text}}]`]
   }),
 ]
 
@@ -108,7 +110,7 @@ describe.each(bodied.map(definition => [nameOf(definition), definition] as const
     it.each(shapeOf(definition.body))(
       'stores hostile text in %s unchanged, or rejects it by name',
       async field => {
-        const place = await placed(mintmark, definition, await tenant())
+        const place = await placeOf(definition)
         for (const form of FORMS) {
           const rest = Object.entries(REQUIRED[name]?.() ?? {}).filter(([other]) => other !== field)
           const members = [
@@ -120,6 +122,16 @@ describe.each(bodied.map(definition => [nameOf(definition), definition] as const
         }
       },
     )
+
+    it('refuses a megabyte, in whatever field it is', async () => {
+      const answer = await admin(
+        definition.method.toUpperCase(),
+        await placeOf(definition),
+        `{"name":"${'x'.repeat(1_048_576)}"}`,
+      )
+      expectNoFault(answer)
+      expect([400, 413]).toContain(answer.status)
+    })
   },
 )
 
@@ -128,9 +140,9 @@ describe.each(asked.map(definition => [nameOf(definition), definition] as const)
   it.each(shapeOf(definition.query))(
     'answers hostile text in ?%s, or rejects it by name',
     async parameter => {
-      const place = await placed(mintmark, definition, await tenant())
+      const place = await placeOf(definition)
       for (const text of Object.values(HOSTILE)) {
-        const escaped = encodeURIComponent(text.slice(0, 4000).toWellFormed())
+        const escaped = encodeURIComponent(text.toWellFormed())
         expectStoredOrRefused(await admin('GET', `${place}?${parameter}=${escaped}`), parameter, escaped)
       }
     },
@@ -140,7 +152,7 @@ describe.each(asked.map(definition => [nameOf(definition), definition] as const)
 describe('Labels', () => {
   it('keep every accepted text unchanged', async () => {
     const place = `/tenants/${await tenant()}`
-    const texts = Object.entries(HOSTILE).filter(([name]) => !/NUL|surrogate|megabyte/.test(name))
+    const texts = Object.entries(HOSTILE).filter(([name]) => !/NUL|surrogate/.test(name))
     for (const [, text] of texts) {
       const { status, body } = await admin('PATCH', place, {
         labels: { hostile: text },

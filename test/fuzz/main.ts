@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Environment } from '../faults/environment/environment.ts'
 import { installation } from './installation.ts'
@@ -65,7 +66,7 @@ async function schemathesis(options: string[]): Promise<Events> {
   const cache = process.env.MINTMARK_CACHE ?? join(homedir(), '.cache', 'mintmark')
   const report = join(folder, 'events.ndjson')
   const program = join(cache, 'python', 'bin', 'schemathesis')
-  const settings = new URL('schemathesis.toml', import.meta.url).pathname
+  const settings = fileURLToPath(new URL('schemathesis.toml', import.meta.url))
   const child = spawn(
     program,
     ['--no-color', `--config-file=${settings}`, ...options, `--report-ndjson-path=${report}`],

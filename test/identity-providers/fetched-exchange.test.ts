@@ -8,6 +8,7 @@ import { readHeader } from '../../src/snapshots/sealed-file.ts'
 import type { SnapshotHeader } from '../../src/snapshots/snapshot.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { caughtUp } from '../support/caught-up.ts'
 import { NO_SERVER } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -61,6 +62,7 @@ beforeAll(async () => {
   two = await issuer(another)
   servers.push(one.server, two.server)
   for (const each of [one, two]) await addProvider(each)
+  await caughtUp(mintmark)
 })
 afterAll(async () => {
   await mintmark.stop()
@@ -107,6 +109,7 @@ async function publish(of: Issuer, ...pairs: Issuer['pairs']): Promise<void> {
 /** A snapshot has the last change. Before time is set forward: it does not go back for one. */
 async function snapshotWritten(): Promise<void> {
   await mintmark.admin('PATCH', '/tenants/acme', { name: crypto.randomUUID() })
+  await caughtUp(mintmark)
   const { position } = mintmark.service.changes
   const read = () =>
     Promise.all(

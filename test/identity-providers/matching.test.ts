@@ -160,6 +160,18 @@ describe('bounds', () => {
     )
   })
 
+  it('admit no assertion with a list, of which each of two tenants could name a member', () => {
+    const bounds = (tenantId: string, p: string): ProviderBounds => ({
+      tenantId,
+      subject: null,
+      claims: { p },
+    })
+    for (const own of [bounds('acme', '1'), bounds('globex', '2')]) {
+      expect(admits(own, assertionOf('robot', { p: ['1', '2'] }))).toBe(false)
+      expect(admits(own, assertionOf('robot', { p: own.claims.p }))).toBe(true)
+    }
+  })
+
   it('that contain a rule admit every assertion of it whose claims are single values', () => {
     fc.assert(
       fc.property(named, boundsOf('acme'), subject, given, (rule, bounds, sub, claims) => {

@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 
-const SCRIPT = new URL('../../scripts/ci-summary.js', import.meta.url).pathname
-const LATE = new URL('../../scripts/ci-late-tests.js', import.meta.url).pathname
+const SCRIPT = fileURLToPath(new URL('../../scripts/ci-summary.js', import.meta.url))
+const LATE = fileURLToPath(new URL('../../scripts/ci-late-tests.js', import.meta.url))
 const folders: string[] = []
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true })

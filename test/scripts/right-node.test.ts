@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
 
@@ -11,7 +12,7 @@ import manifest from '../../package.json' with { type: 'json' }
  * The launcher in a temporary checkout, with a fake "pinned Node". Real old Nodes and npms are tested by
  * scripts/bare-machine, in CI.
  */
-const root = new URL('../../', import.meta.url).pathname
+const root = fileURLToPath(new URL('../../', import.meta.url))
 const platform = `${process.platform}-${process.arch}`
   .replace('win32', 'win')
   .replace('darwin-arm', 'bin-darwin-arm')

@@ -8,6 +8,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { mintmark } from '../cli/mintmark.ts'
 import { jws, newPair } from '../identity-providers/assertions.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { caughtUp } from '../support/caught-up.ts'
 import { backUp, type DatabaseBackup } from '../support/database-backup.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
@@ -375,6 +376,7 @@ describe('a database that is restored under a running replica', () => {
 
 /** Resolves when a snapshot has everything that the service has applied. */
 async function written(): Promise<void> {
+  await caughtUp(mintmarkService)
   const { position } = mintmarkService.service.changes
   const headers = () => {
     const names = readdirSync(snapshots).filter(name => name.endsWith('.snapshot'))

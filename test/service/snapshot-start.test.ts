@@ -12,6 +12,7 @@ import { systemClock } from '../../src/system/clock.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { jws, newPair } from '../identity-providers/assertions.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { caughtUp } from '../support/caught-up.ts'
 import { NO_SERVER, startReplica } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
@@ -126,11 +127,12 @@ const headers = (path = folder) =>
   Promise.all(snapshotNames(path).map(name => readHeader<SnapshotHeader>(join(path, name))))
 
 /** Resolves when a snapshot has everything that the writer has applied. */
-const written = () => {
+const written = async () => {
+  await caughtUp(writer)
   clock.forward(11)
   const position = writer.service.changes.position
   const has = (all: SnapshotHeader[]) => all.some(header => header.position.number === position)
-  return until('a snapshot of the last change', headers, has)
+  await until('a snapshot of the last change', headers, has)
 }
 
 const exchange = (service: TestService, client_secret: string) =>

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readHeader } from '../../src/snapshots/sealed-file.ts'
 import type { SnapshotHeader } from '../../src/snapshots/snapshot.ts'
 import { mintmark } from '../cli/mintmark.ts'
+import { caughtUp } from '../support/caught-up.ts'
 import { startReplica } from '../support/replicas.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -53,6 +54,7 @@ beforeAll(async () => {
   await first.admin('POST', `/keys/${keys.rotated.keyId}/rotate`, { overlap_seconds: 0 })
   await first.admin('POST', `/tenants/${keys.resumed.tenantId}/suspend`)
   await first.admin('POST', `/admin-tokens/${adminToken.id}/revoke`, { reason: 'left' })
+  await caughtUp(first)
   const { position } = first.service.changes
   await until(
     'a snapshot of the last change',

@@ -3,33 +3,40 @@ import { type Clock, systemClock } from '../../src/system/clock.ts'
 /** The system's clock, with a monotonic time that can be set forward; timers are not affected. */
 export interface AdjustableClock extends Clock {
   forward(seconds: number): void
+  /** From now on only `forward` sets it: a pause of the machine is no second. */
+  freeze(): void
 }
 
 export function adjustableClock(): AdjustableClock {
   let offsetMs = 0
+  let frozenAt: number | undefined
   return {
     ...systemClock,
-    monotonicMs: () => systemClock.monotonicMs() + offsetMs,
+    monotonicMs: () => (frozenAt ?? systemClock.monotonicMs()) + offsetMs,
     forward: seconds => {
       offsetMs += seconds * 1000
+    },
+    freeze: () => {
+      // Whole milliseconds: sums of these are exact.
+      frozenAt = Math.floor(systemClock.monotonicMs())
     },
   }
 }
 
 const FIVE_SECONDS_MS = 5_000
 
-/** The system's clock, whose jobs of every five seconds also run when a test asks for it. */
+/** The system's clock, whose jobs of every five seconds, or of another interval, also run when a test asks for it. */
 export interface PromptedClock extends Clock {
   /** Runs them from their beginning: what happened before the call is in it. */
   runJobs(): Promise<void>
 }
 
-export function promptedClock(): PromptedClock {
+export function promptedClock(intervalMs = FIVE_SECONDS_MS): PromptedClock {
   const jobs = new Set<() => Promise<void>>()
   return {
     ...systemClock,
     every: (ms, task) => {
-      if (ms !== FIVE_SECONDS_MS) return systemClock.every(ms, task)
+      if (ms !== intervalMs) return systemClock.every(ms, task)
       let running = Promise.resolve()
       const job = () => {
         running = running.then(task)

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
+import { anyText } from './any-text.ts'
 import { INTERNALS } from './internals.ts'
 
 /** Any text, with a bias to text that breaks parsers. */
 export const hostileText = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 80 }),
+  anyText({ maxLength: 80 }),
   fc.string({ maxLength: 80 }),
   fc.constantFrom(
     '',

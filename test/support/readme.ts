@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 
 /**
  * The README is executed. Its `sh` blocks run with a quickstart, its `bash` blocks with Docker, each language in one
@@ -11,7 +12,7 @@ export interface Block {
   expected: string[]
 }
 
-export const repository = new URL('../..', import.meta.url).pathname
+export const repository = fileURLToPath(new URL('../..', import.meta.url))
 
 export const readReadme = (): Promise<string> => readFile(`${repository}/README.md`, 'utf8')
 

@@ -1,4 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Database } from '../../src/database/database.ts'
+import { CurrentPolicy } from '../../src/installation/current-policy.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { UsageRecords } from '../../src/usage/usage-records.ts'
+import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -173,4 +178,27 @@ describe('Each record counts once', () => {
     )
     expect(labels).toEqual({ team: 'acme' })
   })
+})
+
+it('counts a record once that was first sent with a time in the next hour', async () => {
+  const reporter = await makeReporter(mintmark)
+  const url = database.applicationUrl
+  const logger = createLogger('silent')
+  const own = new Database({ url: () => url, maxConnections: 1, logger, timeouts: PATIENT })
+  const policy = new CurrentPolicy({ database: own })
+  ;(await policy.load())()
+  const end = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+  const records = new UsageRecords({ database: own, policy, now: () => end - 10_000 })
+  const [{ tenant, key } = { tenant: '', key: '' }] = holders
+  const attributes = new Map([
+    ['mintmark.request.id', 'at the end of an hour'],
+    ['mintmark.tenant', tenant],
+    ['mintmark.key', key],
+    ['mintmark.audience', 'vllm'],
+    ['mintmark.outcome', 'completed'],
+  ])
+  const live = { id: reporter.id, audiences: ['vllm'], digest: '', pepperId: '' }
+  for (const at of [end + 5_000, end - 11_000]) await records.count(live, [{ at, attributes }])
+  expect(records.outcomes).toMatchObject({ counted: 1, repeated: 1 })
+  await own.close()
 })

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { pruneUsage } from '../../src/usage/usage-record-repository.ts'
+import { scrape } from '../observability/metrics-text.ts'
 import { PATIENT } from '../support/patient.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
@@ -248,6 +249,22 @@ describe('The receiver', () => {
     expect(page).toMatch(/mintmark_usage_records_total\{result="counted"\} [1-9]/)
     expect(page).toMatch(/mintmark_usage_records_total\{result="rejected_too_old"\} 1\n/)
     expect(page).not.toContain('acme')
+  })
+
+  it('counts each record of a report by one result', async () => {
+    const results = async () => {
+      const { series } = await scrape(mintmark.service.urls.ops)
+      return ['counted', 'repeated', 'rejected_tenant'].map(
+        name => series.get(`mintmark_usage_records_total{result="${name}"}`) ?? 0,
+      )
+    }
+    const known = report()
+    expect((await post(text(known))).status).toBe(200)
+    const before = await results()
+    const three = [known, report(), report({ 'mintmark.tenant': 'nobody' })]
+    const resourceLogs = three.flatMap(each => each.resourceLogs)
+    expect((await post(text({ resourceLogs }))).status).toBe(200)
+    expect(await results()).toEqual(before.map(count => count + 1))
   })
 
   it('answers 429 to a reporter that sends too much at once, and its exporter repeats it', async () => {

@@ -11,6 +11,7 @@ import { EXTENSION_CONFIG, METHOD, readRequest } from '../../src/xds/discovery-m
 import { XdsListener } from '../../src/xds/xds-listener.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
 const TOKEN = 'x'.repeat(32)
@@ -31,8 +32,13 @@ let runs = 0
 const adjustable = adjustableClock()
 const clock: Clock = {
   ...adjustable,
-  every: (ms, task) => adjustable.every(ms, () => task().finally(() => runs++)),
+  every: (ms, task) => {
+    if (ms === CHECK_MS) checkConnections = task
+    return adjustable.every(ms, () => task().finally(() => runs++))
+  },
 }
+const CHECK_MS = 15_000
+let checkConnections = async () => {}
 /** A gateway that has just connected stays in any case. */
 const CONNECTED_SECONDS = 6
 afterEach(() => listener?.close())
@@ -209,6 +215,35 @@ describe('while this replica does not read changes', () => {
     expect([session.closed, stream.closed]).toEqual([false, false])
     session.destroy()
   }, 20_000)
+})
+
+it('a gateway that has not answered since the last check is given up, and another one stays', async () => {
+  const url = await start({ tokens: [{ gateway: 'inference', token: new Secret(TOKEN) }], tls: undefined })
+  const proxy = await TcpProxy.before(url)
+  const [silent, live] = [connect(proxy.url), connect(url)] as const
+  try {
+    for (const session of [silent, live]) {
+      session.on('error', () => {})
+      const stream = session.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
+      stream.on('error', () => {})
+      stream.write(REQUEST)
+      await once(stream, 'data')
+    }
+    expect(connections.counts).toMatchObject({ inference: 2 })
+    await proxy.become('freeze')
+    const asked = once(live, 'ping')
+    await checkConnections()
+    await asked
+    // Answered after the other one's answer arrived.
+    await new Promise<void>(done => void live.ping(() => done()))
+    expect(connections.counts).toMatchObject({ inference: 2 })
+    await checkConnections()
+    await until('it is given up', () => connections.counts.inference === 1)
+    expect(live.closed).toBe(false)
+  } finally {
+    for (const session of [silent, live]) session.destroy()
+    await proxy.close()
+  }
 })
 
 describe('with client certificates', () => {

@@ -1,6 +1,7 @@
 import { cpSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestService, type TestService } from '../../support/test-service.ts'
 import { mintmark } from '../mintmark.ts'
@@ -16,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-const EXAMPLE = new URL('../../../docs/examples/production/', import.meta.url).pathname
+const EXAMPLE = fileURLToPath(new URL('../../../docs/examples/production/', import.meta.url))
 const admin = async (method: string, path: string, body?: unknown) =>
   (await service.admin(method, path, body)).body
 const keysOf = async (tenant: string) =>

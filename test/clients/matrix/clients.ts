@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { python } from '../python.ts'
@@ -109,7 +110,7 @@ async function askWithCurl({ url, credential, model, text, repeated, stream }: A
 
 /** @throws {Error} with Python's message */
 async function askInPython(questions: readonly Asked[], atOnce: number): Promise<Result[]> {
-  const script = new URL('clients.py', import.meta.url).pathname
+  const script = fileURLToPath(new URL('clients.py', import.meta.url))
   const { status, output, errors } = await runProgram(python, [script, `${atOnce}`], {
     input: JSON.stringify(questions),
   })
