@@ -1,10 +1,13 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { logRecords, type Request, send } from '../test/usage/reports.ts'
 
 /** Of bench/usage-with-exchanges.ts, in a thread of its own: reports at a steady rate, by OpenTelemetry's own exporter. */
 export interface UsageLoad {
-  url: string
+  /** Absent: a receiver in this thread that accepts all and does nothing. */
+  url?: string
   secret: string
   holders: { tenant: string; key: string }[]
   /** Records a second, and in one report. */
@@ -20,6 +23,9 @@ export interface UsageLoadResult {
 }
 
 const load = workerData as UsageLoad
+const receiver = createServer((req, res) => req.resume().once('end', () => res.end()))
+await new Promise<void>(resolve => receiver.listen(0, '127.0.0.1', resolve))
+const url = load.url ?? `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`
 const result: UsageLoadResult = { sent: 0, failed: 0, ms: [] }
 const begun = performance.now()
 const underWay = new Set<Promise<void>>()
@@ -31,7 +37,7 @@ for (let number = 0; number * load.batch < load.rate * load.seconds; number++) {
     ...{ id: `bench-${begun}-${number}-${index}`, input: 100, output: 10 },
   }))
   const from = performance.now()
-  const report = send(load.url, load.secret, logRecords(requests)).then(
+  const report = send(url, load.secret, logRecords(requests)).then(
     () => {
       result.sent += load.batch
       result.ms.push(performance.now() - from)
@@ -44,4 +50,6 @@ for (let number = 0; number * load.batch < load.rate * load.seconds; number++) {
   void report.finally(() => underWay.delete(report))
 }
 await Promise.all(underWay)
+receiver.close()
+receiver.closeAllConnections()
 parentPort?.postMessage(result)

@@ -16,10 +16,11 @@ import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
  *   npm run bench-usage-load                    2,000 records a second for ten minutes, 1,000 exchanges a second; 17 minutes in all
  *   npm run bench-usage-load -- --seconds 30    a trial run; also --records and --exchanges, a second
  *
- * In each round exchanges are measured alone, then three times as long with reports to the same process, and then with reports to a process
- * that has no exchanges: so what is left there is the work of Postgres and of the load itself, on the same cores. In some rounds old records and
- * totals are removed. The 99th percentile with reports should be at most BAR times that of exchanges alone; other work on the machine can move
- * it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record was not counted once, or old rows were left.
+ * In each round exchanges are measured while reports go to a receiver that does nothing, then three times as long with reports to the same
+ * process, and then with reports to a process that has no exchanges. So the work of the reporting side, which needs the same cores
+ * here, is in all three. In some rounds old records and totals are removed. The 99th percentile with reports should be at most BAR times
+ * that without; other work on the machine can move it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record
+ * was not counted once, or old rows were left.
  */
 const BAR = 1.2
 const MOST_ROUNDS = 10
@@ -70,16 +71,9 @@ async function measure(): Promise<void> {
   const { body: reporter } = await replica.change('/usage-reporters', { name: 'bench', audiences: ['vllm'] })
   await replica.admin('PUT', '/models/base', {})
   const holders = await makeHolders(replica)
-  const loadOf = (port: string): Load => ({
-    url: `http://127.0.0.1:${port}`,
-    secret: reporter.secret,
-    holders,
-    rate: records,
-    batch: BATCH,
-  })
-  const [together, apart] = [loadOf(ports[0]), loadOf(ports[1])]
-  const reportsTo = async (load: Load, duration: number) => {
-    const done = await report({ ...load, seconds: duration })
+  const load: Load = { secret: reporter.secret, holders, rate: records, batch: BATCH }
+  const reportsTo = async (port: string, duration: number) => {
+    const done = await report({ ...load, url: `http://127.0.0.1:${port}`, seconds: duration })
     reported.sent += done.sent
     reported.failed += done.failed
     reported.ms.push(...done.ms)
@@ -97,19 +91,21 @@ async function measure(): Promise<void> {
       await fillOld(postgres, reporter.id)
       pruned.records += OLD_RECORDS
     }
-    const round: Round = { alone: [], beside: [], apart: [] }
+    const round: Round = { without: [], together: [], apart: [] }
     const part = seconds / count
-    failed += await exchangesFor(replica, holders, part / 3, round.alone)
+    const dropped = report({ ...load, seconds: part / 3 })
+    failed += await exchangesFor(replica, holders, part / 3, round.without)
+    await dropped
     const during = await lockWaitsDuring(postgres.ownerUrl, /prune_usage/, async () => {
-      const reports = reportsTo(together, part)
+      const reports = reportsTo(ports[0], part)
       // While records of this hour and exchanges arrive, old ones are removed: before the job of the replica would do it.
       const pruning = prunes ? prune(postgres, pruned) : undefined
-      failed += await exchangesFor(replica, holders, part, round.beside)
+      failed += await exchangesFor(replica, holders, part, round.together)
       await reports
       await pruning
     })
     waits = sumOf(waits, during)
-    const reports = reportsTo(apart, part / 3)
+    const reports = reportsTo(ports[1], part / 3)
     failed += await exchangesFor(replica, holders, part / 3, round.apart)
     await reports
     rounds.push(round)
@@ -138,8 +134,9 @@ type Load = Omit<UsageLoad, 'seconds'>
 
 /** Durations of exchanges in milliseconds. */
 interface Round {
-  alone: number[]
-  beside: number[]
+  /** Reports went to a receiver that does nothing. */
+  without: number[]
+  together: number[]
   /** Reports went to another process. */
   apart: number[]
 }
@@ -154,10 +151,10 @@ interface Pruned {
 
 function printExchanges(rounds: readonly Round[], reported: UsageLoadResult, failed: number): void {
   const all = (of: keyof Round) => rounds.flatMap(round => round[of])
-  const [alone, beside, apart] = [all('alone'), all('beside'), all('apart')]
-  const ratio = (times: readonly number[]) => (at(times, 0.99) / at(alone, 0.99)).toFixed(2)
+  const [without, together, apart] = [all('without'), all('together'), all('apart')]
+  const ratio = (times: readonly number[]) => (at(times, 0.99) / at(without, 0.99)).toFixed(2)
   const byRound = (of: keyof Round) => {
-    const ratios = rounds.map(round => at(round[of], 0.99) / at(round.alone, 0.99))
+    const ratios = rounds.map(round => at(round[of], 0.99) / at(round.without, 0.99))
     return `${ratios.map(each => each.toFixed(2)).join(', ')}; median ${at(ratios, 0.5).toFixed(2)}`
   }
   const row = (name: string, ms: readonly number[], digits: number) =>
@@ -165,16 +162,16 @@ function printExchanges(rounds: readonly Round[], reported: UsageLoadResult, fai
   console.log(`
 | | median ms | 99th percentile ms |
 |---|---|---|
-${row(`${exchanges} exchanges a second`, alone, 2)}
-${row(`the same, with ${records} records a second to the same process`, beside, 2)}
+${row(`${exchanges} exchanges a second`, without, 2)}
+${row(`the same, with ${records} records a second to the same process`, together, 2)}
 ${row(`the same, with ${records} records a second to another process`, apart, 2)}
 ${row(`reports of ${BATCH} records, until they are counted`, reported.ms, 0)}
 
-the 99th percentile with reports to the same process is ${ratio(beside)} times that without (at most ${BAR} is wanted)
-by round: ${byRound('beside')}
-with reports to another process it is ${ratio(apart)} times: what Postgres and this load take of the machine
+the 99th percentile with reports to the same process is ${ratio(together)} times that without (at most ${BAR} is wanted)
+by round: ${byRound('together')}
+with reports to another process it is ${ratio(apart)} times: what Postgres takes of the machine
 by round: ${byRound('apart')}
-${reported.sent + reported.failed} records, ${reported.failed} failed; ${alone.length + beside.length + apart.length} exchanges, ${failed} failed`)
+${reported.sent + reported.failed} records, ${reported.failed} failed; ${without.length + together.length + apart.length} exchanges, ${failed} failed`)
 }
 
 function sumOf(a: LockWaits, b: LockWaits): LockWaits {
