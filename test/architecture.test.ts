@@ -200,6 +200,7 @@ describe('deploy/generate', () => {
       'src/gateway/denial.ts',
       'src/gateway/envoy-details.ts',
       'src/gateway/headers.ts',
+      'src/gateway/media-name.ts',
       'src/gateway/model-in-body.ts',
       'src/gateway/refused-fields.ts',
       'src/gateway/set-headers.ts',

@@ -86,6 +86,52 @@ const LONGEST_MEDIA_NAME = 12
 /** Top-level names whose nested values no engine fetches: schemas of tools and answers, and what clients note for themselves. */
 const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
 
+/** Finds names of media in a body. deploy/nginx/ carries this text, as it does that of model-in-body.ts. */
+
+const BACKSLASH = 92
+const ZERO = 48
+const LETTER_U = 117
+const NOT_A_DIGIT = -1_000
+
+/** The string between the quotes if it is in MEDIA_NAMES, else ''. Python reads a name with escapes as one without. */
+function mediaName(body, first, end) {
+  // A character is at most six bytes.
+  if (end - first > 6 * LONGEST_MEDIA_NAME) return ''
+  const initial = characterAt(body, first)
+  // Without building a text: a body may have a hundred thousand names.
+  for (let k = 0; k < MEDIA_NAMES.length; k++) {
+    const name = MEDIA_NAMES[k] || ''
+    if (name.charCodeAt(0) === initial && isWritten(body, first, end, name)) return name
+  }
+  return ''
+}
+
+/** Whether the string from `first` to the quote at `end` is this name, with or without escapes. */
+function isWritten(body, first, end, name) {
+  let at = first
+  for (let k = 0; k < name.length; k++) {
+    if (characterAt(body, at) !== name.charCodeAt(k)) return false
+    at += body[at] === BACKSLASH ? 6 : 1
+  }
+  return at === end
+}
+
+/** The character at `at`, also where it is written as `\u00` and two digits. -1: another escape. */
+function characterAt(body, at) {
+  const c = body[at]
+  if (c !== BACKSLASH) return c === undefined ? -1 : c
+  if (body[at + 1] !== LETTER_U || body[at + 2] !== ZERO || body[at + 3] !== ZERO) return -1
+  return 16 * digitOf(body[at + 4]) + digitOf(body[at + 5])
+}
+
+/** Of a hexadecimal digit. Anything else is so low that no letter has it. */
+function digitOf(c) {
+  if (c === undefined) return NOT_A_DIGIT
+  if (c >= 48 && c <= 57) return c - 48
+  if (c >= 65 && c <= 70) return c - 55
+  return c >= 97 && c <= 102 ? c - 87 : NOT_A_DIGIT
+}
+
 /**
  * Finds `model` in a JSON body as the engine will: with Python's json.loads, of names that are given twice the last
  * counts, others take the first. So whatever could be read in two ways is refused: a name given twice or written with
@@ -96,12 +142,9 @@ const UNREAD_FIELDS = ['tools', 'metadata', 'response_format']
 
 const QUOTE = 34
 const COMMA = 44
-const ZERO = 48
 const COLON = 58
 const LIST = 91
-const BACKSLASH = 92
 const LIST_END = 93
-const LETTER_U = 117
 const OBJECT = 123
 const OBJECT_END = 125
 
@@ -223,45 +266,6 @@ function addressIn(name) {
 /** `i` is at an opening quote. */
 function isData(body, i) {
   return textOf(body.subarray(i + 1, i + 6)).toLowerCase() === 'data:'
-}
-
-/** The string between the quotes if it is in MEDIA_NAMES, else ''. Python reads a name with escapes as one without. */
-function mediaName(body, first, end) {
-  // A character is at most six bytes.
-  if (end - first > 6 * LONGEST_MEDIA_NAME) return ''
-  const initial = characterAt(body, first)
-  // Without building a text: a body may have a hundred thousand names.
-  for (let k = 0; k < MEDIA_NAMES.length; k++) {
-    const name = MEDIA_NAMES[k] || ''
-    if (name.charCodeAt(0) === initial && isWritten(body, first, end, name)) return name
-  }
-  return ''
-}
-
-/** Whether the string from `first` to the quote at `end` is this name, with or without escapes. */
-function isWritten(body, first, end, name) {
-  let at = first
-  for (let k = 0; k < name.length; k++) {
-    if (characterAt(body, at) !== name.charCodeAt(k)) return false
-    at += body[at] === BACKSLASH ? 6 : 1
-  }
-  return at === end
-}
-
-/** The character at `at`, also where it is written as `\u00` and two digits. -1: another escape. */
-function characterAt(body, at) {
-  const c = body[at]
-  if (c !== BACKSLASH) return c === undefined ? -1 : c
-  if (body[at + 1] !== LETTER_U || body[at + 2] !== ZERO || body[at + 3] !== ZERO) return -1
-  return 16 * digitOf(body[at + 4]) + digitOf(body[at + 5])
-}
-
-/** Of a hexadecimal digit. Anything else is so low that no letter has it. */
-function digitOf(c) {
-  if (c === undefined) return -ALL
-  if (c >= 48 && c <= 57) return c - 48
-  if (c >= 65 && c <= 70) return c - 55
-  return c >= 97 && c <= 102 ? c - 87 : -ALL
 }
 
 /** Letters, digits, sign and point: true, null, -1.5e+3, and NaN, which Python accepts. */

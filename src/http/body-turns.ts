@@ -20,7 +20,7 @@ const SHORT_BODY_BYTES = 4_096
 const parts = new Turns(PARTS_IN_A_TURN)
 const bodies = new Turns(HANDLED_IN_A_TURN_BYTES)
 
-/** Reads the body of a request part by part: from the request itself, or from its socket what nobody wants. */
+/** Reads the body of a request part by part: from the request itself, or from its socket what is not wanted. */
 export class PartReader {
   readonly #stream: Readable
   readonly #cost: number

@@ -69,4 +69,5 @@ export class Pipelining {
  * Bodies in chunks do not wait: what has come of a body counts only once its request begins (held-bytes.ts), and thousands of
  * chunks of a byte take far more memory than their bytes. Of another body Node reads 128 KiB until then.
  */
-const isAnnounced = ({ headers }: Pick<IncomingMessage, 'headers'>) => headers['transfer-encoding'] === undefined
+const isAnnounced = ({ headers }: Pick<IncomingMessage, 'headers'>) =>
+  headers['transfer-encoding'] === undefined

@@ -17,7 +17,7 @@ export interface LongestTurn {
 }
 
 /** A Mintmark process, and what is needed to attack it. */
-export interface Mintmark {
+interface Mintmark {
   replica: Replica
   ports: Omit<Behind['ports'], 'upstream'>
   /** Since the last call. */

@@ -304,7 +304,8 @@ function print(subject: string, kind: string, found: Found): void {
     `${failed.length} of ${samples.length - unsent}`,
     ...(['gateway', 'attacker'] as const).map(who => share(found.cpu?.[who].used, found.cpu?.ms)),
     share(found.cpu?.served.waited, found.cpu?.ms),
-    ms(turn?.ms), ms(turn?.workMs),
+    ms(turn?.ms),
+    ms(turn?.workMs),
   ]
   // scripts/ci-summary.js repeats what is outside: once for a gateway is enough.
   const outside = kind.startsWith(ALL) ? 'outside' : 'late'

@@ -12,10 +12,8 @@ const CONNECTIONS = 48
 const BODY_BYTES = 2_000_000
 /** What Node reads at once. */
 const PART_BYTES = 65_536
-/** Parts that are read in a turn, and as many that Node reads ahead. */
-const PARTS = 2 * 4
-/** Without turns a thousand parts may be read in one. */
-const MOST_BYTES = 4 * PARTS * PART_BYTES
+/** Those of a turn and, at the beginning, of each connection, with as many that Node reads ahead. Otherwise it reads up to 32 of each connection. */
+const MOST_BYTES = 2 * (4 + CONNECTIONS) * PART_BYTES
 
 /** Sends a body over each connection as fast as it is taken. */
 const SENDER = `

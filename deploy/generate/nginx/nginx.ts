@@ -99,14 +99,18 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Recor
 }
 
 /**
- * src/gateway/model-in-body.ts and its lists as a plain script, because njs knows no types and mintmark.js exports one thing; with the
+ * src/gateway/model-in-body.ts, names and lists of media as a plain script, because njs knows no types and mintmark.js exports one thing; with the
  * functions of scanners.js.template in place of those that loop over bytes.
  */
 function readModelScript(): string {
-  const source = ['../../../src/gateway/refused-fields.ts', '../../../src/gateway/model-in-body.ts']
+  const source = [
+    '../../../src/gateway/refused-fields.ts',
+    '../../../src/gateway/media-name.ts',
+    '../../../src/gateway/model-in-body.ts',
+  ]
     .map(path => readFileSync(new URL(path, import.meta.url), 'utf8'))
     .join('\n')
-    .replace(/^import \{[^}]*\} from [^\n]*\n/m, '')
+    .replace(/^import \{[^}]*\} from [^\n]*\n/gm, '')
   const scanners = render('nginx/scanners.js.template', {})
   const replaced = [...scanners.matchAll(/^(?:async )?function (\w+)/gm)].map(([, name = '']) => name)
   const withoutLoops = replaced.reduce<string>(
