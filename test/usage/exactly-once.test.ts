@@ -197,8 +197,11 @@ it('counts a record once that was first sent with a time in the next hour', asyn
     ['mintmark.audience', 'vllm'],
     ['mintmark.outcome', 'completed'],
   ])
-  const live = { id: reporter.id, audiences: ['vllm'], digest: '', pepperId: '' }
-  for (const at of [end + 5_000, end - 11_000]) await records.count(live, [{ at, attributes }])
+  const live = {
+    ...{ id: reporter.id, audiences: ['vllm'], digest: '', pepperId: '' },
+    ...{ secretId: 'x', endsAt: null },
+  }
+  for (const at of [end + 5_000, end - 11_000]) await records.count(live, [() => ({ at, attributes })])
   expect(records.outcomes).toMatchObject({ counted: 1, repeated: 1 })
   await own.close()
 })
