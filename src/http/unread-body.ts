@@ -11,6 +11,13 @@ const MOST_DISCARDED_OF_CHUNKS = 131_072
 
 /** Closes the connection once more of the body has arrived. The response was sent. */
 export function boundUnread(req: IncomingMessage): void {
+  // Node may have paused the socket and be about to resume it. A listener that is added in between keeps it paused for ever.
+  setImmediate(() => {
+    if (!req.complete && !req.socket.destroyed) countUnread(req)
+  })
+}
+
+function countUnread(req: IncomingMessage): void {
   const { socket, headers } = req
   const most = headers['transfer-encoding'] === undefined ? MOST_DISCARDED_BYTES : MOST_DISCARDED_OF_CHUNKS
   const parts = new PartReader(socket, req)
