@@ -80,9 +80,10 @@ export const UNSEALED: Readonly<Record<string, Columns>> = {
   pending_secrets: { honoured: 'secret_id confirm_by overlap_seconds' },
   usage_reporters: {
     pepper: 'digest pepper_id',
-    honoured: 'id audiences deleted_at',
+    honoured: 'id audiences deleted_at later_secret_id secret_id',
     record: 'name created_by created_at seq',
   },
+  usage_reporter_secrets: { pepper: 'digest pepper_id', honoured: 'id reporter_id ends_at' },
   usage_records: {
     record:
       'slot hour reporter_id id received_at booked tenant_id key_id model refused estimated input_tokens cached_input_tokens output_tokens',
