@@ -130,6 +130,20 @@ export const queryFlag = (description: string) =>
 
 export const flag = z.boolean('must be true or false')
 
+export const LONGEST_OVERLAP_SECONDS = 30 * 86_400
+
+/** In the body of the rotation of a secret. `whenTwo`: which of two secrets `replace` selects, and what null means. */
+export const rotation = (whenTwo: string) => ({
+  overlap_seconds: wholeNumber(0, LONGEST_OVERLAP_SECONDS)
+    .default(86_400)
+    .describe('How long the previous secret stays valid.'),
+  replace: z
+    .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
+    .nullable()
+    .default(null)
+    .describe(whenTwo),
+})
+
 /** In the body of a change that takes rights from a key or a tenant. */
 export const tokens = flag.describe(
   'Also revoke the tokens that are already issued. Default: they keep their rights until they expire.',

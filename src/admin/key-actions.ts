@@ -9,26 +9,16 @@ import * as field from './fields.ts'
 import { VERSIONED } from './preconditions.ts'
 import { type AdminRoute, route, type Target } from './route.ts'
 
-const LONGEST_OVERLAP_SECONDS = 30 * 86_400
-
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
 })
 const disabling = z.strictObject({ tokens: field.tokens.default(false) })
 const rotation = z.strictObject({
-  overlap_seconds: field
-    .wholeNumber(0, LONGEST_OVERLAP_SECONDS)
-    .default(86_400)
-    .describe('How long the previous secret stays valid.'),
-  replace: z
-    .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
-    .nullable()
-    .default(null)
-    .describe(
-      'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
-    ),
+  ...field.rotation(
+    'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
+  ),
   confirm_within_seconds: field
-    .wholeNumber(60, LONGEST_OVERLAP_SECONDS)
+    .wholeNumber(60, field.LONGEST_OVERLAP_SECONDS)
     .nullable()
     .default(null)
     .describe(

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { countOf } from '../database/count.ts'
 import type { Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
@@ -29,11 +30,7 @@ export async function findUnrevoked(
 
 /** Number of matching keys that are not revoked; stops counting at `most`. */
 export async function countUnrevoked(db: Handle, filter: KeyFilter, most: number): Promise<number> {
-  const { count } = await db
-    .selectFrom(unrevoked(db, filter, most).limit(most).as('matching'))
-    .select(eb => eb.fn.countAll<string>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
+  return await countOf(db, unrevoked(db, filter, most).limit(most))
 }
 
 /**

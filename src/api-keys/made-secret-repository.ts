@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { countOf } from '../database/count.ts'
 import type { Handle } from '../database/database.ts'
 import { isUsableSecret } from './key-state-repository.ts'
 
@@ -25,11 +26,7 @@ export async function countAddedSecrets(
   makers: readonly string[],
   most: number,
 ): Promise<number> {
-  const { count } = await db
-    .selectFrom(added(db, makers).limit(most).as('matching'))
-    .select(eb => eb.fn.countAll<string>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
+  return await countOf(db, added(db, makers).limit(most))
 }
 
 /** In the form of the index api_key_secrets_added_by. */

@@ -151,6 +151,12 @@ export function bodyOf(command: Command): Record<string, unknown> {
   return body
 }
 
+/** Of the rotation of a secret. */
+export const overlap = () =>
+  seconds('overlap_seconds', '--overlap-seconds <n>', 'how long the old secret stays valid; 0: not at all')
+export const replaced = () =>
+  text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest'])
+
 /** As `bodyOf`. @throws {CliError} when nothing was given. */
 export function changesOf(command: Command): Record<string, unknown> {
   const body = bodyOf(command)

@@ -1,3 +1,4 @@
+import { countOf } from '../database/count.ts'
 import type { Handle } from '../database/database.ts'
 
 /** A credential that was added to an existing key. */
@@ -23,11 +24,7 @@ export async function countAddedCredentials(
   makers: readonly string[],
   most: number,
 ): Promise<number> {
-  const { count } = await db
-    .selectFrom(added(db, makers).limit(most).as('matching'))
-    .select(eb => eb.fn.countAll<string>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
+  return await countOf(db, added(db, makers).limit(most))
 }
 
 /** In the form of the index key_credentials_created_by. Keys that they made are revoked as a whole. */

@@ -26,21 +26,11 @@ export const reporterCreate = z
   })
   .meta({ id: 'NewUsageReporter', description: 'Settings of a new usage reporter.' })
 
-const LONGEST_OVERLAP_SECONDS = 30 * 86_400
-
-export const reporterRotation = z.strictObject({
-  overlap_seconds: field
-    .wholeNumber(0, LONGEST_OVERLAP_SECONDS)
-    .default(86_400)
-    .describe('How long the previous secret stays valid.'),
-  replace: z
-    .enum(['oldest', 'newest'], 'must be "oldest", "newest" or null')
-    .nullable()
-    .default(null)
-    .describe(
-      'Which secret to revoke first, the older or the newer one, if two are valid. null: the rotation of such a reporter gets 409.',
-    ),
-})
+export const reporterRotation = z.strictObject(
+  field.rotation(
+    'Which secret to revoke first, the older or the newer one, if two are valid. null: the rotation of such a reporter gets 409.',
+  ),
+)
 
 const example = {
   id: 'rep_6Yw2Hs8KqR4nVb1C',

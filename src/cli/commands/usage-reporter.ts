@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
-import { bodyOf, list, seconds, text, time } from '../field-options.ts'
+import { bodyOf, list, overlap, replaced, text, time } from '../field-options.ts'
 import { day, moment, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
@@ -104,16 +104,8 @@ function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
     ],
     quiet: 'print only the secret',
   })
-    .addOption(
-      seconds(
-        'overlap_seconds',
-        '--overlap-seconds <n>',
-        'how long the old secret stays valid; 0: not at all',
-      ),
-    )
-    .addOption(
-      text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
-    )
+    .addOption(overlap())
+    .addOption(replaced())
   repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
       const made = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))

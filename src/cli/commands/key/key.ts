@@ -1,7 +1,16 @@
 import type { Command } from 'commander'
 import { KEY_SETTINGS } from '../../../api-keys/key-settings.ts'
 import { path } from '../../admin-client.ts'
-import { bodyOf, changesOf, endTokens, removedLabels, seconds, text, unset } from '../../field-options.ts'
+import {
+  bodyOf,
+  changesOf,
+  endTokens,
+  overlap,
+  removedLabels,
+  replaced,
+  seconds,
+  unset,
+} from '../../field-options.ts'
 import { settingOptions, unsettable } from '../../setting-options.ts'
 import { action, changeVerb, conditional, noun, repeatable, resultVerb } from '../../verb.ts'
 import { keyEndCommands } from './key-end.ts'
@@ -77,16 +86,8 @@ function rotate(key: Command, environment: NodeJS.ProcessEnv): void {
     ],
     quiet: 'print only the secret',
   })
-    .addOption(
-      seconds(
-        'overlap_seconds',
-        '--overlap-seconds <n>',
-        'how long the old secret stays valid; 0: not at all',
-      ),
-    )
-    .addOption(
-      text('replace', '--replace <which>', 'live secret to revoke now').choices(['oldest', 'newest']),
-    )
+    .addOption(overlap())
+    .addOption(replaced())
     .addOption(
       seconds(
         'confirm_within_seconds',
