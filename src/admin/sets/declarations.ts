@@ -140,6 +140,9 @@ export interface DeclarationFault extends Fault {
   known?: readonly string[]
 }
 
+/** The fields that a declaration may have. A response of the API has more, and those of a newer service more again. */
+export const declarableFields = (resource: Resource): readonly string[] => Object.keys(SHAPES[resource])
+
 /** One document of a file. */
 export function readDeclaration(value: unknown): Declaration | { faults: DeclarationFault[] } {
   if (typeof value !== 'object' || value === null || Array.isArray(value))

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml'
+import { declarableFields } from '../../admin/sets/declarations.ts'
 import type { SetKind } from '../../sets/set-object.ts'
 import { type AdminClient, path } from '../admin-client.ts'
 import { ORDER } from './declared-set.ts'
@@ -100,6 +101,6 @@ async function credentialsOf(
 
 async function policyDocument(admin: AdminClient): Promise<Fields> {
   const { policy } = await admin.get<{ policy: Fields }>('/installation')
-  const { longest_token_ttl_seconds: _ttl, longest_staleness_seconds: _staleness, ...settings } = policy
-  return { resource: 'policy', ...settings }
+  const settings = Object.entries(policy).filter(([name]) => declarableFields('policy').includes(name))
+  return { resource: 'policy', ...Object.fromEntries(settings) }
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { declarableFields } from '../../admin/sets/declarations.ts'
 import { defaultKeySettings } from '../../api-keys/key-settings.ts'
 import type { SetKind } from '../../sets/set-object.ts'
 import { allLimits } from '../../tenants/limits.ts'
@@ -27,7 +28,13 @@ export interface Kind {
 const omit = (fields: Fields, ...names: readonly string[]): Fields =>
   Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
 const withLimits = (fields: Fields): Fields => ({ ...fields, limits: allLimits(fields.limits ?? {}) })
-const times = ['created_at', 'updated_at']
+/** What of an object can be declared. */
+const declarable = (kind: SetKind, live: Fields, ...except: readonly string[]): Fields =>
+  Object.fromEntries(
+    declarableFields(kind)
+      .filter(name => name in live && !except.includes(name))
+      .map(name => [name, live[name]]),
+  )
 
 export const KINDS: Record<SetKind, Kind> = {
   tier: {
@@ -35,21 +42,21 @@ export const KINDS: Record<SetKind, Kind> = {
     path: name => path`/tiers/${name}`,
     fixed: [],
     wanted: declared => withLimits({ description: '', ...omit(declared, 'name') }),
-    settings: live => omit(live, 'name', ...times),
+    settings: live => declarable('tier', live, 'name'),
   },
   model: {
     list: '/models',
     path: name => path`/models/${name}`,
     fixed: [],
     wanted: declared => ({ description: '', max_model_len: null, ...omit(declared, 'name') }),
-    settings: live => omit(live, 'name', ...times),
+    settings: live => declarable('model', live, 'name'),
   },
   adapter: {
     list: '/adapters',
     path: name => path`/adapters/${name}`,
     fixed: [],
     wanted: declared => ({ description: '', max_model_len: null, ...omit(declared, 'name') }),
-    settings: live => omit(live, 'name', ...times),
+    settings: live => declarable('adapter', live, 'name'),
   },
   tenant: {
     list: '/tenants',
@@ -62,7 +69,7 @@ export const KINDS: Record<SetKind, Kind> = {
       return withLimits({ ...fields, allowed_tiers: declared.allowed_tiers ?? [fields.tier] })
     },
     settings: live => ({
-      ...omit(live, 'id', 'state', 'suspended_at', ...times),
+      ...declarable('tenant', live, 'id'),
       suspended: live.state === 'suspended',
     }),
   },
@@ -71,7 +78,7 @@ export const KINDS: Record<SetKind, Kind> = {
     path: id => path`/identity-providers/${id}`,
     fixed: ['kind', 'issuer'],
     wanted: declared => omit(declared, 'renamed_from'),
-    settings: live => omit(live, 'id', 'created_by', 'has_fetch_token', 'fetch', ...times),
+    settings: live => declarable('identity-provider', live),
   },
   'usage-reporter': {
     list: '/usage-reporters',
@@ -79,7 +86,7 @@ export const KINDS: Record<SetKind, Kind> = {
     // A change of the audiences is another reporter: reporter-steps.ts.
     fixed: [],
     wanted: declared => omit(declared, 'write_secret'),
-    settings: live => omit(live, 'id', 'state', 'created_by', 'created_at', 'deleted_at'),
+    settings: live => declarable('usage-reporter', live),
   },
   key: {
     list: '/keys',

@@ -328,6 +328,7 @@ describe('The secret of a usage reporter', () => {
     expect(await at.writes()).toBe(before)
     const exported = await mintmark(['export', '--set', tenant], { env: at.env })
     expect(exported.stdout).toContain('resource: usage-reporter\nname: envoy\naudiences:\n  - vllm\n')
+    expect((await at.run('diff', exported.stdout)).code).toBe(0)
   })
 
   it('that is lost is replaced by that of another reporter; other audiences need --yes', async () => {
