@@ -111,7 +111,7 @@ describe.each(KINDS)('the seal of $kind', kind => {
 describe('a signing key', () => {
   /** For each column, SQL that gives it another meaning, the worst that it can. */
   const CHANGES: Record<(typeof SIGNING_KEY.columns)[number] | 'sealed_with' | 'seal', string> = {
-    kid: "kid = 'x' || substr(kid, 2)",
+    kid: "kid = '.' || substr(kid, 2)",
     alg: "alg = 'RS256'",
     state: "state = 'active', activates_at = now(), private_encrypted = '\\x00', encryption_key_id = 'e1'",
     public_jwk: `public_jwk = public_jwk || '{"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"}'`,
@@ -144,7 +144,7 @@ describe('a signing key', () => {
       for (const [index, [column, set]] of Object.entries(CHANGES).entries()) {
         const kid = made[index] ?? ''
         await tamper('signing_keys', ['kid', kid], set)
-        kids[column] = column === 'kid' ? `x${kid.slice(1)}` : kid
+        kids[column] = column === 'kid' ? `.${kid.slice(1)}` : kid
       }
       await untilUntrusted('signing_key', made.length)
     })
