@@ -93,7 +93,7 @@ export async function startProgram(options: {
   const complaints = () => readFileSync(`${file}.err`, 'utf8')
   const what = options.command.join(' ')
   const listening = async () => {
-    if (child.exitCode !== null) throw new Error(`${what} ended: ${said()}${complaints()}`)
+    if (hasEnded(child)) throw new Error(`${what} ended: ${said()}${complaints()}`)
     return options.ready(said())
   }
   const ready = await until(`${what} is ready`, listening, Boolean, LONGEST_START_MS).catch(async error => {
@@ -102,6 +102,7 @@ export async function startProgram(options: {
   })
   const pid = child.pid ?? 0
   const signal = (name: NodeJS.Signals) => {
+    if (hasEnded(child)) return
     for (const each of [pid, ...childrenOf(pid)]) process.kill(each, name)
   }
   return {
@@ -165,8 +166,10 @@ export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }
 
+const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
+
 async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
+  if (hasEnded(child)) return
   const exit = new Promise(resolve => child.once('exit', resolve))
   child.kill('SIGTERM')
   await exit
