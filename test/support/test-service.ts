@@ -116,7 +116,12 @@ export async function startTestService(
 }
 
 /** With what the service logged for this request, because only its log has the cause. */
-function unforeseen(method: string, path: string, { text, body }: JsonAnswer, logs: readonly string[]): string {
+function unforeseen(
+  method: string,
+  path: string,
+  { text, body }: JsonAnswer,
+  logs: readonly string[],
+): string {
   const lines = logs.filter(line => line.includes(body?.request_id))
   return [`${method} ${path}: 500 ${text}`, ...lines].join('\n')
 }
