@@ -14,7 +14,7 @@ describe('A day of a time zone', () => {
     ['Pacific/Pago_Pago', [2026, 1, 1], '2026-01-01T11:00:00.000Z'],
     // Clocks go from midnight to 01:00.
     ['Asia/Beirut', [2026, 3, 29], '2026-03-28T22:00:00.000Z'],
-    // Clocks go from 01:00 back to midnight: its first hour is there twice.
+    // Clocks go from 01:00 back to midnight: it has two first hours.
     ['America/Havana', [2026, 11, 1], '2026-11-01T04:00:00.000Z'],
     // This day did not exist: it begins with the next one.
     ['Pacific/Apia', [2011, 12, 30], '2011-12-30T10:00:00.000Z'],

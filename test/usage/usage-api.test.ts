@@ -367,7 +367,7 @@ describe('A voided reporter', () => {
       { requests: 5, output_tokens: 50, adjusted_requests: 0 },
       { requests: -5, output_tokens: -50, adjusted_requests: 5 },
     ])
-    // Whoever is charged by labels gets it back.
+    // Charges by a label get smaller too.
     expect(await usage(`from=${hour}&reporter=${old.id}&group_by=hour&label=team=then`)).toEqual(rows)
     await mintmark.database.asOwner("UPDATE usage_ledger SET open_from = '-infinity'")
   })
