@@ -1,5 +1,4 @@
 import { type AdminClient, ApiError } from '../admin-client.ts'
-import { EXIT } from '../exit-codes.ts'
 import { printNotice, type View } from '../output.ts'
 
 /** What a tenant used today (UTC) of the limits of its day; null: no limit. */
@@ -71,7 +70,7 @@ async function tiersOf(admin: Pick<AdminClient, 'list'>): Promise<Tier[]> {
   try {
     return await admin.list<Tier>('/tiers')
   } catch (error) {
-    if (!(error instanceof ApiError && error.exitCode === EXIT.refused)) throw error
+    if (!(error instanceof ApiError && error.code === 'forbidden')) throw error
     printNotice('Limits of the tier are not included: this admin token may not read tiers.')
     return []
   }
