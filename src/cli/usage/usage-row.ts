@@ -19,7 +19,7 @@ export interface Usage {
   cost?: number | null
 }
 
-export const NAMES = ['tenant', 'key', 'model', 'reporter', 'label'] as const
+const NAMES = ['tenant', 'key', 'model', 'reporter', 'label'] as const
 export const SUMS = [
   'requests',
   'refused_requests',
