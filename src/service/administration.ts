@@ -1,5 +1,6 @@
 import { AdminAuth } from '../admin/admin-auth.ts'
 import { Cursors } from '../admin/cursor.ts'
+import { PLACE_BYTES } from '../admin/usage/usage-query.ts'
 import { WriteLimit } from '../admin/write-limit.ts'
 import type { AdminToken } from '../admin-tokens/admin-token.ts'
 import { countAdminTokens } from '../admin-tokens/admin-token-repository.ts'
@@ -115,7 +116,7 @@ export function buildAdministration(
     usage: {
       reports: new UsageReports({ database }),
       corrections: new UsageCorrections({ database, policy }),
-      cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random, placeBytes: 320 }),
+      cursors: new Cursors({ encryptionKeys: config.encryptionKeys, random, placeBytes: PLACE_BYTES }),
       now: () => time.now(),
     },
   }

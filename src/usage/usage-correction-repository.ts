@@ -96,7 +96,7 @@ export async function recomputeHour(
 
 /**
  * Takes what this reporter has in closed months, from `from` on, from the totals of `hour`, the current one: closed months keep
- * their numbers.
+ * their numbers. A new total there has the labels of the last hour that is taken.
  */
 export async function adjustClosed(
   trx: Handle,
@@ -107,13 +107,14 @@ export async function adjustClosed(
     WITH closed AS (
       SELECT tenant_id, key_id, model, sum(requests) AS requests, sum(refused_requests) AS refused_requests,
         sum(estimated_requests) AS estimated_requests, sum(input_tokens) AS input_tokens,
-        sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens
+        sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens,
+        (array_agg(labels ORDER BY hour DESC))[1] AS labels
       FROM usage_totals WHERE reporter_id = ${reporterId} AND hour >= ${from} AND hour < ${to}
       GROUP BY tenant_id, key_id, model
     ), done AS (
       INSERT INTO usage_totals AS t (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests,
         estimated_requests, adjusted_requests, input_tokens, cached_input_tokens, output_tokens)
-      SELECT ${hour}::timestamptz, tenant_id, key_id, model, ${reporterId}, '{}', -requests, -refused_requests,
+      SELECT ${hour}::timestamptz, tenant_id, key_id, model, ${reporterId}, labels, -requests, -refused_requests,
         -estimated_requests, requests + refused_requests, -input_tokens, -cached_input_tokens, -output_tokens
       FROM closed WHERE requests + refused_requests <> 0
       ON CONFLICT (tenant_id, hour, key_id, model, reporter_id) DO UPDATE SET

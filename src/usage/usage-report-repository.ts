@@ -5,11 +5,15 @@ import type { UsageQuery, UsageRow } from './usage-report.ts'
 import { ROLLUP_UNITS, type Rollup } from './usage-rollup-repository.ts'
 
 const COLUMNS = { tenant: 'tenant_id', key: 'key_id', model: 'model', reporter: 'reporter_id' } as const
-type Name = keyof typeof COLUMNS
-const NAMES = Object.keys(COLUMNS) as Name[]
+type Filter = keyof typeof COLUMNS
+const FILTERS = Object.keys(COLUMNS) as Filter[]
+/** In the order of the rows. */
+const NAMES = [...FILTERS, 'label'] as const
+type Name = (typeof NAMES)[number]
+const columnOf = (name: Name) => sql.ref(`t.${name === 'label' ? 'label' : COLUMNS[name]}`)
 
 /**
- * At most `limit` sums, after `after`, ordered by start, tenant, key, model and reporter. What is not grouped is ''. One row
+ * At most `limit` sums, after `after`, ordered by start, tenant, key, model, reporter and label. What is not grouped is ''. One row
  * for each combination in which something was counted. `trx` is one snapshot: what is summed in advance is looked up first, so
  * that Postgres plans the sum with the times themselves.
  */
@@ -21,7 +25,7 @@ export async function readUsage(
   const rest = after === null ? query : restOf(query, after)
   const { cover, cuts } = await readCover(trx, rest)
   const names = NAMES.filter(name => query.groups.has(name))
-  const named = names.map(name => sql`, ${sql.ref(`t.${COLUMNS[name]}`)} AS ${sql.ref(name)}`)
+  const named = names.map(name => sql`, ${columnOf(name)} AS ${sql.ref(name)}`)
   const place = sql.join([sql`start`, ...names.map(name => sql`${sql.ref(name)} COLLATE "C"`)])
   // All sums as one text: it costs more to receive thousands of rows of seven columns than to sum them.
   const { rows } = await sql<Sums>`
@@ -117,24 +121,25 @@ interface SummedRow {
 /** The rows of these sums and hours that the query is about, each with a time in its group. */
 function rowsOf(query: Rest, { starts, moved, gaps }: Cover): RawBuilder<unknown> {
   const filters = filtersOf(query)
+  const { counted, taken } = columnsOf(query)
   const ofMoved = (columns: RawBuilder<unknown>) =>
     sql`SELECT ${columns} FROM unnest(${moved.map(({ hour }) => hour)}::timestamptz[], ${moved.map(({ middle }) => middle)}::timestamptz[])
         AS moved (hour, middle) JOIN usage_totals AS t USING (hour)
       WHERE t.hour = ANY (${moved.map(({ hour }) => hour)}::timestamptz[]) ${filters}`
   const parts = [
     ...ROLLUP_UNITS.filter(unit => starts[unit].length > 0).map(
-      unit => sql`SELECT t.start + ${sql.lit(`${MIDDLE_HOURS[unit]} hours`)}::interval AS at, ${COUNTED} FROM usage_rollups AS t
+      unit => sql`SELECT t.start + ${sql.lit(`${MIDDLE_HOURS[unit]} hours`)}::interval AS at, ${counted} FROM usage_rollups AS t
         WHERE t.unit = ${unit} AND t.start = ANY (${starts[unit]}::timestamptz[]) ${filters}`,
     ),
     ...gaps.map(
-      ({ begin, finish }) => sql`SELECT t.hour AS at, ${COUNTED} FROM usage_totals AS t
+      ({ begin, finish }) => sql`SELECT t.hour AS at, ${counted} FROM usage_totals AS t
         WHERE t.hour >= ${begin} AND t.hour < ${finish} ${filters}`,
     ),
     ...(moved.length > 0
-      ? [ofMoved(sql`t.hour AS at, ${COUNTED}`), ofMoved(sql`moved.middle AS at, ${TAKEN}`)]
+      ? [ofMoved(sql`t.hour AS at, ${counted}`), ofMoved(sql`moved.middle AS at, ${taken}`)]
       : []),
   ]
-  const nothing = sql`SELECT t.hour AS at, ${COUNTED} FROM usage_totals AS t WHERE false`
+  const nothing = sql`SELECT t.hour AS at, ${counted} FROM usage_totals AS t WHERE false`
   return sql.join(parts.length > 0 ? parts : [nothing], sql` UNION ALL `)
 }
 
@@ -142,11 +147,11 @@ function filtersOf(query: Rest): RawBuilder<unknown> {
   const labels = query.label
     ? sql`AND ${'value' in query.label ? sql`t.labels ->> ${query.label.name} = ${query.label.value}` : sql`t.labels ->> ${query.label.name} IS NOT NULL`}`
     : sql``
-  const only = (name: Name) =>
+  const only = (name: Filter) =>
     query[name] === undefined ? sql`` : sql`AND t.${sql.ref(COLUMNS[name])} = ANY (${query[name]}::text[])`
   const later =
     query.tenantFrom === undefined ? sql`` : sql`AND t.tenant_id COLLATE "C" >= ${query.tenantFrom}`
-  return sql`${later} ${sql.join(NAMES.map(only), sql` `)} ${labels}`
+  return sql`${later} ${sql.join(FILTERS.map(only), sql` `)} ${labels}`
 }
 
 /** In the order in which `toRow` reads them. */
@@ -157,8 +162,18 @@ const COUNTS = [
 const ofCounts = (of: (count: RawBuilder<unknown>) => RawBuilder<unknown>) =>
   sql.join(COUNTS.map(count => of(sql.ref(count))))
 const ROW_NAMES = sql`t.tenant_id, t.key_id, t.model, t.reporter_id`
-const COUNTED = sql`${ROW_NAMES}, ${ofCounts(count => sql`t.${count}`)}`
-const TAKEN = sql`${ROW_NAMES}, ${ofCounts(count => sql`-t.${count}`)}`
+
+/** Of a row that is added, and of one that is taken away. */
+function columnsOf({ labelName }: UsageQuery): Record<'counted' | 'taken', RawBuilder<unknown>> {
+  const label =
+    labelName === undefined ? sql`` : sql`, coalesce(t.labels ->> ${labelName}::text, '') AS label`
+  const names = sql`${ROW_NAMES}${label}`
+  return {
+    counted: sql`${names}, ${ofCounts(count => sql`t.${count}`)}`,
+    taken: sql`${names}, ${ofCounts(count => sql`-t.${count}`)}`,
+  }
+}
+
 const SUMS = ofCounts(count => sql`sum(t.${count}) AS ${count}`)
 const SUMS_AS_TEXT = sql`concat_ws(' ', ${ofCounts(count => count)}) AS sums`
 
@@ -167,7 +182,15 @@ interface Sums extends Partial<Record<Name, string>> {
   sums: string
 }
 
-function toRow({ seconds, sums, tenant = '', key = '', model = '', reporter = '' }: Sums): UsageRow {
+function toRow({
+  seconds,
+  sums,
+  tenant = '',
+  key = '',
+  model = '',
+  reporter = '',
+  label = '',
+}: Sums): UsageRow {
   const counts = sums.split(' ')
   return {
     start: new Date(seconds * 1000),
@@ -175,6 +198,7 @@ function toRow({ seconds, sums, tenant = '', key = '', model = '', reporter = ''
     key,
     model,
     reporter,
+    label,
     requests: Number(counts[0]),
     refusedRequests: Number(counts[1]),
     estimatedRequests: Number(counts[2]),

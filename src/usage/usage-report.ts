@@ -1,5 +1,5 @@
-/** At most one of `hour`, `day` and `month`. */
-export const USAGE_GROUPS = ['tenant', 'key', 'model', 'reporter', 'hour', 'day', 'month'] as const
+/** At most one of `hour`, `day` and `month`. `label`: the value of the label that the query names. */
+export const USAGE_GROUPS = ['tenant', 'key', 'model', 'reporter', 'label', 'hour', 'day', 'month'] as const
 export type UsageGroup = (typeof USAGE_GROUPS)[number]
 
 export interface UsageQuery {
@@ -16,6 +16,8 @@ export interface UsageQuery {
   reporter?: readonly string[] | undefined
   /** A label that the tenant or the key had. Without a value: any. */
   label?: { name: string; value?: string } | undefined
+  /** Of the group `label`. */
+  labelName?: string | undefined
 }
 
 /** Names are '' where they are not grouped, or not known. */
@@ -25,6 +27,8 @@ export interface UsageRow {
   key: string
   model: string
   reporter: string
+  /** The value of the label. */
+  label: string
   requests: number
   refusedRequests: number
   estimatedRequests: number
@@ -42,4 +46,5 @@ export type UsagePlace = readonly [
   key: string,
   model: string,
   reporter: string,
+  label: string,
 ]

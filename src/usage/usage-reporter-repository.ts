@@ -125,6 +125,19 @@ export async function olderSecret(
   return { now: row?.now ?? 0, older: row?.older ?? undefined }
 }
 
+/** The reporter with one of these digests, in any state, and when that secret ends or ended; null: it is the newest one. */
+export async function findSecretOf(
+  db: Handle,
+  digests: readonly KeyDigest[],
+): Promise<{ reporterId: string; secretId: string; endsAt: Date | null } | undefined> {
+  const { rows } = await sql<{ reporterId: string; secretId: string; endsAt: Date | null }>`
+    SELECT reporter_id AS "reporterId", id AS "secretId", ends_at AS "endsAt" FROM (
+      SELECT secret_id AS id, id AS reporter_id, digest, NULL::timestamptz AS ends_at FROM usage_reporters
+      UNION ALL SELECT id, reporter_id, digest, ends_at FROM usage_reporter_secrets
+    ) AS s WHERE digest = ANY (${digests.map(({ digest }) => digest)}::bytea[])`.execute(db)
+  return rows[0]
+}
+
 /** Of a rotation. */
 export type NewSecret = { secretId: string } & KeyDigest
 

@@ -1,4 +1,4 @@
-import { formatCredential, randomId } from '../api-keys/api-key.ts'
+import { formatCredential, parseCredential, randomId } from '../api-keys/api-key.ts'
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { mutate } from '../audit/audit-log.ts'
@@ -12,6 +12,7 @@ import { type UsageReporter, usageReporterTarget, usageReporterVersion } from '.
 import {
   countReporters,
   findReporter,
+  findSecretOf,
   insertReporter,
   listReporters,
   lockReporter,
@@ -71,6 +72,18 @@ export class UsageReporters {
 
   list(page: PageRequest): Promise<Page<UsageReporter>> {
     return this.#database.run(db => listReporters(db, page))
+  }
+
+  /** The reporter that has or had this secret, and when the secret ends or ended; null: it is the newest one. Undefined: none. */
+  async inspect(
+    presented: string,
+  ): Promise<{ reporter: UsageReporter; secretId: string; endsAt: Date | null } | undefined> {
+    if (parseCredential(presented)?.prefix !== 'mmr') return undefined
+    const digests = this.#digests.forFinding(presented)
+    return this.#database.run(async db => {
+      const found = await findSecretOf(db, digests)
+      return found && { ...found, reporter: await getReporter(db, found.reporterId) }
+    })
   }
 
   /**

@@ -25,7 +25,9 @@ export class UsageReports {
     const last = found.length > page.limit ? rows.at(-1) : undefined
     return {
       rows,
-      next: last ? [last.start.toISOString(), last.tenant, last.key, last.model, last.reporter] : null,
+      next: last
+        ? [last.start.toISOString(), last.tenant, last.key, last.model, last.reporter, last.label]
+        : null,
     }
   }
 }

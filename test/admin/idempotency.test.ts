@@ -231,6 +231,7 @@ describe('Every POST', () => {
       '/keys/inspect': { key: secret },
       '/imported-clients': { clients: [imported] },
       '/usage-reporters': { audiences: ['vllm'] },
+      '/usage-reporters/inspect': { secret: 'mmr_x' },
       '/usage-reporters/:id/void': { since: new Date().toISOString(), reason: 'stolen' },
       '/usage/close': { month: '2026-01' },
       '/identity-providers': {

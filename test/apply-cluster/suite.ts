@@ -241,7 +241,7 @@ export class Suite {
       return [code, (await this.#mintmark.exchange(await this.#stored())).status]
     })
     await this.#checks.equal(
-      'that of the usage reporter deleted: another reporter replaces it',
+      'that of the usage reporter deleted: the reporter gets another one',
       [0, 1, true],
       async () => {
         await this.#plane.api.remove('/api/v1/namespaces/gateways/secrets/mintmark-usage')

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { issue } from '../admin/admins.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf } from './mintmark.ts'
+import { cliOf, mintmark } from './mintmark.ts'
 import { atTerminal } from './terminal-streams.ts'
 
 let service: TestService
@@ -33,7 +34,11 @@ const prices = async (text: string) => {
   await writeFile(file, text)
   return file
 }
-const cells = (text: string) => text.split('\n').map(line => line.split(/ {2,}/))
+const cells = (text: string) =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map(line => line.split(/ {2,}/))
 
 describe('mintmark usage', () => {
   it('shows a row for each tenant, with a bar', async () => {
@@ -103,9 +108,8 @@ describe('mintmark usage', () => {
       ['big', '6.50'],
       ['small', '-'],
       ['small', '-'],
-      [undefined, undefined],
     ])
-    expect(stderr).toContain('no price')
+    expect(stderr).toContain('without a price')
   })
 
   const HEADER = 'model,input,cached_input,output\n'
@@ -140,6 +144,119 @@ describe('mintmark usage', () => {
     ])
   })
 
+  it('sums costs exactly', async () => {
+    // In binary fractions these are not the sum of their parts.
+    const file = await prices(`${HEADER}big,0.1,0.1,0\nsmall,0.1,0.1,0.1\n`)
+    const rows = await cli.json('usage', '--prices', file)
+    expect(rows.map(({ cost }: { cost: number }) => cost)).toEqual([0.3, 0.035])
+    const tiny = await prices(`${HEADER}*,0.000000001,0,0\n`)
+    const [acme] = await cli.json('usage', '--tenant', 'acme', '--prices', tiny)
+    expect(acme.cost).toBe(2e-9)
+  })
+
+  it('--csv prints the columns that were asked for, and no label as a formula', async () => {
+    const label = '=HYPERLINK("http://evil.example","x")'
+    await service.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens)
+       VALUES ('2026-05-31T22:00Z', 'acme', '', 'big', $1, jsonb_build_object('team', $2::text), 1, 1000000),
+         ('2026-05-31T21:00Z', 'acme', '', 'big', $1, '{"team": "Bücher, alt"}', 2, 0), ('2026-05-31T21:00Z', 'blue', '', 'big', $1, '{}', -3, 0)`,
+      [reporter, label],
+    )
+    const file = await prices(`${HEADER}*,2.5,0,0\n`)
+    const month = ['--month', '2026-06', '--time-zone', 'Europe/Berlin', '--group-by', 'label:team,month']
+    expect(await cli.run('usage', ...month, '--prices', file, '--csv')).toBe(
+      `${'month,label:team,requests,refused_requests,input_tokens,cached_input_tokens,output_tokens,estimated_requests,adjusted_requests,cost'}\r
+2026-06,"'=HYPERLINK(""http://evil.example"",""x"")",1,0,1000000,0,0,0,0,2.5\r
+`,
+    )
+    const may = ['--month', '2026-05', '--group-by', 'label:team', '--csv']
+    expect((await cli.run('usage', ...may)).split('\r\n').slice(1)).toEqual([
+      ',-3,0,0,0,0,0,0',
+      `"'=HYPERLINK(""http://evil.example"",""x"")",1,0,1000000,0,0,0,0`,
+      '"Bücher, alt",2,0,0,0,0,0,0',
+      '',
+    ])
+    expect(cells(await cli.run('usage', ...may.slice(0, -1))).map(row => row.slice(0, 2))).toEqual([
+      ['TEAM', 'REQUESTS'],
+      ['-', '-3'],
+      [label, '1'],
+      ['Bücher, alt', '2'],
+    ])
+    expect(await cli.attempt(['usage', '--csv', '-o', 'json'])).toMatchObject({ code: 2 })
+  })
+
+  it('has months and days of the time zone, also where clocks change', async () => {
+    const zone = ['--time-zone', 'Europe/Berlin']
+    await service.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
+       SELECT hour, 'dst', '', 'big', $1, '{}', 1 FROM generate_series('2025-09-30T00:00Z'::timestamptz, '2025-11-02T00:00Z', interval '1 hour') AS hour`,
+      [reporter],
+    )
+    const shown = async (...args: string[]) =>
+      cells(await cli.run('usage', '--tenant', 'dst', ...zone, ...args)).slice(1)
+    const whole = await shown('--month', '2025-10', '--group-by', 'month')
+    expect(whole.map(row => row.slice(0, 2))).toEqual([['2025-10', String(31 * 24 + 1)]])
+    const days = await shown('--month', '2025-10', '--group-by', 'day')
+    expect(days).toHaveLength(31)
+    expect(days.map(([start, requests]) => [start, requests]).slice(24, 27)).toEqual([
+      ['2025-10-25', '24'],
+      ['2025-10-26', '25'],
+      ['2025-10-27', '24'],
+    ])
+    const hours = await shown('--from', '2025-10-26', '--to', '2025-10-27', '--group-by', 'hour')
+    expect(hours.map(([start]) => start).slice(1, 5)).toEqual([
+      '2025-10-26 01:00+02:00',
+      '2025-10-26 02:00+02:00',
+      '2025-10-26 02:00+01:00',
+      '2025-10-26 03:00+01:00',
+    ])
+    expect(hours).toHaveLength(25)
+  })
+
+  it('shows estimates and corrections where there are any', async () => {
+    await service.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, estimated_requests, adjusted_requests)
+       VALUES ('2026-01-05T00:00Z', 'acme', '', 'big', $1, '{}', -4, 0, 4), ('2026-02-05T00:00Z', 'acme', '', 'big', $1, '{}', 4, 1, 0)`,
+      [reporter],
+    )
+    const titles = async (month: string) => cells(await cli.run('usage', '--month', month))[0]?.slice(6)
+    expect(await titles('2026-01')).toEqual(['ADJUSTED', 'TOKENS'])
+    expect(await titles('2026-02')).toEqual(['ESTIMATED', 'TOKENS'])
+  })
+
+  it.each([
+    ['an empty month', ['--month', '2024-01']],
+    ['a month to come', ['--month', '2099-01']],
+    ['a time to come', ['--from', '2099-01-01']],
+  ])('prints nothing of %s, and ends with 0', async (_, args) => {
+    expect(await cli.attempt(['usage', ...args])).toMatchObject({ code: 0, stdout: '' })
+    expect(await cli.json('usage', ...args)).toEqual([])
+    expect((await cli.run('usage', ...args, '--csv')).split('\r\n')).toEqual([
+      'tenant,requests,refused_requests,input_tokens,cached_input_tokens,output_tokens,estimated_requests,adjusted_requests',
+      '',
+    ])
+  })
+
+  it.each([
+    ['no month', ['--month', '2026-13'], 'It must be a month like 2026-11'],
+    ['a month and a time', ['--month', '2026-11', '--from', '7d'], 'cannot be used with'],
+    ['no day', ['--from', '2026-02-30'], 'It must be a time like'],
+    ['no time zone', ['--time-zone', 'Mars/Olympus'], 'It must be a time zone like Europe/Berlin'],
+  ])('rejects %s', async (_, args, message) => {
+    expect(await cli.attempt(['usage', ...args])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(message),
+    })
+  })
+
+  it('--limits is for a tenant-admin too, without the limits of the tier', async () => {
+    const { secret } = await issue(service, 'tenant-admin', 'blue')
+    const env = { ...cli.env, MINTMARK_ADMIN_TOKEN: secret }
+    const { code, stdout, stderr } = await mintmark(['usage', '--limits'], { env })
+    expect([code, cells(stdout)[1]?.slice(0, 5)]).toEqual([0, ['blue', '1,500', '2,000', '350,000', '-']])
+    expect(stderr).toContain('Limits of the tier are not included')
+  })
+
   it('names the option of a fault', async () => {
     const refused = await cli.attempt(['usage', '--group-by', 'colour'])
     expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('must be') })
@@ -163,6 +280,14 @@ describe('mintmark usage-reporter', () => {
     expect(rotated.trim()).toMatch(new RegExp(`^mmr_${reporter.slice('rep_'.length)}_`))
     expect(await cli.json('usage-reporter', 'get', reporter)).toMatchObject({
       older_secret_ends_at: expect.any(String),
+    })
+    const file = join(folder, 'reporter.secret')
+    await writeFile(file, rotated)
+    expect(await cli.json('usage-reporter', 'inspect', file)).toMatchObject({ id: reporter })
+    await writeFile(file, 'mmr_x')
+    expect(await cli.attempt(['usage-reporter', 'inspect', file])).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('no secret of a usage reporter'),
     })
     await cli.run('usage-reporter', 'delete', reporter)
     const since = new Date(Date.now() - 7_200_000).toISOString()

@@ -44,6 +44,7 @@ describe('the admin API', () => {
     '/adapters/:x',
     '/installation',
     '/keys/inspect',
+    '/usage-reporters/inspect',
     '/keys/revoke',
     `/keys/${keyId}/exchanges`,
     '/admin-tokens',

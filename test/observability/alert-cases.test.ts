@@ -32,6 +32,9 @@ const HEALTHY: Series = {
   'mintmark_fallback_lookups_total{outcome="failed"}': always(0),
   mintmark_deferred_writes_dropped_total: always(0),
   mintmark_log_lines_dropped_total: always(0),
+  'mintmark_usage_records_total{result="counted"}': growing(1000),
+  'mintmark_usage_records_total{result="repeated"}': growing(10),
+  'mintmark_usage_records_total{result="rejected_too_old"}': always(0),
   mintmark_used_keys_expiring: always(0),
   [outcome('ok')]: growing(6000),
   [outcome('unknown')]: growing(60),
@@ -121,6 +124,11 @@ const CASES: Record<string, { fires: Series; quiet: Series }> = {
     fires: { mintmark_log_lines_dropped_total: '0+0x115 40+0x15' },
     // Long ago.
     quiet: { mintmark_log_lines_dropped_total: '0+0x60 40+0x70' },
+  },
+  MintmarkUsageRecordsRejected: {
+    fires: { 'mintmark_usage_records_total{result="rejected_too_old"}': '0+0x115 40+0x15' },
+    // Long ago.
+    quiet: { 'mintmark_usage_records_total{result="rejected_too_old"}': '0+0x60 40+0x70' },
   },
   MintmarkUsedKeysExpire: {
     fires: { mintmark_used_keys_expiring: always(2) },

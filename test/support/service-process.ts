@@ -17,6 +17,8 @@ export interface ServiceUrls {
   gateway: string
   gatewayGrpc: string
   ops: string
+  /** Where usage is received. */
+  otlpHttp?: string
 }
 
 /** The service as an operator runs it: a separate process with src/main.ts, bundled (bundled-source.ts). */

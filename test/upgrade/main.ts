@@ -15,6 +15,8 @@ import { ENVIRONMENT, type Replica } from '../faults/environment/replica.ts'
 import { asLines, hasFailed, WHY } from '../faults/environment/report.ts'
 import { until } from '../support/until.ts'
 import { type Build, buildOf, lastRelease, thisBuild } from './build.ts'
+import { RECEIVES_USAGE, Reporter } from './reporter.ts'
+import { Reports } from './reports.ts'
 import { refusedWrites } from './writes.ts'
 
 /**
@@ -25,7 +27,8 @@ import { refusedWrites } from './writes.ts'
  *
  * Two replicas of the old build serve exchanges and changes. The new build migrates and seals; then replicas are replaced
  * one by one, as a Deployment does it, in both directions. At each stage every replica of both builds makes every kind of
- * change. Ends with "N passed, N failed".
+ * change. Builds that receive usage get reports all the time, with a secret that is rotated while both builds run. Ends with
+ * "N passed, N failed".
  */
 const KEYS = 20
 const REPLICAS = 2
@@ -77,11 +80,19 @@ async function drill(from: string): Promise<void> {
   const owner = { MIGRATE_DATABASE_URL: postgres.ownerUrl }
   await old.cli(['migrate'], owner)
   await postgres.sql('CREATE ROLE mintmark LOGIN IN ROLE mintmark_app')
-  const start = (build: Build) => environment.replica(postgres.applicationUrl(), {}, undefined, build.main)
+  const start = (build: Build) =>
+    environment.replica(
+      postgres.applicationUrl(),
+      build.hasMigration(RECEIVES_USAGE) ? { MINTMARK_OTLP_HTTP_PORT: '0' } : {},
+      undefined,
+      build.main,
+    )
 
   let running = [await start(old), await start(old)] as [Replica, Replica]
   const secrets = await makeKeys(running[0])
   const balancer = await startBalancer(running)
+  const reports = new Reports(() => running, `key_${secrets[0]?.split('_')[1]}`)
+  environment.onEnd(() => reports.stop())
   /** Changes go to a replica that stays. */
   let writer = running[0]
   const ledger = new Ledger(
@@ -109,9 +120,11 @@ async function drill(from: string): Promise<void> {
       await verifyEachOther(running)
     }
   }
+  const reporter = new Reporter(report, reports)
+  if (old.hasMigration(RECEIVES_USAGE)) await reporter.create(running)
   const allowed = old.hasMigration(SEALS) ? [] : REFUSED_WITHOUT_SEALS
   const expectWrites = async (stage: string, replica: Replica, refusable: readonly string[]) => {
-    const refused = await refusedWrites(replica)
+    const refused = await refusedWrites(replica, { usage: replica.urls.otlpHttp !== undefined })
     report.note(`${stage}: refused`, refused.join(', ') || 'nothing')
     report.invariant(
       `${stage}: refusals that the changelog does not list`,
@@ -134,17 +147,22 @@ async function drill(from: string): Promise<void> {
     versions.flat().every(version => current.name.startsWith(`${version} `)),
     WHY.said,
   )
+  await reporter.rotate(running)
   const back = await start(old)
+  await reporter.expectSecrets(back, old)
   await expectWrites('side by side, old build', back, allowed)
   await expectWrites('side by side, new build', running[1], [])
   await verifyEachOther([back, ...running])
   back.process.child.kill('SIGTERM')
   await back.process.exited
   await replaceAllBy(old)
+  await reporter.expectSecrets(running[0], old)
   await expectWrites('after the rollback, old build', running[0], allowed)
   await replaceAllBy(current)
   await expectWrites('after the second upgrade, new build', running[1], [])
 
+  for (const replica of running) await reporter.expectSecrets(replica, current)
+  await reporter.expectCounted(running[1])
   const written = await ledger.stop()
   const known = (await load.stop())('known')
   report.invariant('exchanges', known.count, { atLeast: 500, why: WHY.carriedOut })

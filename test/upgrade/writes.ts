@@ -10,7 +10,7 @@ const PAUSE_MS = 1_000
  * Every kind of change on one replica, each on objects of its own. Returns those that were refused, as
  * `POST /signing-keys/rotate: 503`.
  */
-export async function refusedWrites(replica: Replica): Promise<string[]> {
+export async function refusedWrites(replica: Replica, has: { usage: boolean }): Promise<string[]> {
   const id = `w-${randomBytes(5).toString('hex')}`
   const refused: string[] = []
   const call = async (method: string, path: string, body?: object, named = path) => {
@@ -36,6 +36,10 @@ export async function refusedWrites(replica: Replica): Promise<string[]> {
   await call('POST', `/tenants/${id}/resume`, {}, '/tenants/…/resume')
   const token = await call('POST', '/admin-tokens', { name: id, role: 'auditor' })
   await call('POST', `/admin-tokens/${token?.id}/revoke`, {}, '/admin-tokens/…/revoke')
+  if (has.usage) {
+    const reporter = await call('POST', '/usage-reporters', { name: id, audiences: ['vllm'] })
+    await call('DELETE', `/usage-reporters/${reporter?.id}`, undefined, '/usage-reporters/…')
+  }
   const { policy } = await call('GET', '/installation')
   await call('PATCH', '/installation', {
     policy: { max_key_lifetime_seconds: policy?.max_key_lifetime_seconds },

@@ -99,6 +99,63 @@ describe('GET /usage', () => {
     })
   })
 
+  it('sums by a label, also of those that have none', async () => {
+    const rows = await usage(`${THIS_MONTH}&group_by=label:team,model&model=base`)
+    expect(rows).toMatchObject([
+      { label: 'acme', tenant: null, model: 'base', requests: 28 },
+      { label: 'blue', model: 'base', requests: 28 },
+    ])
+    expect(await usage(`${THIS_MONTH}&group_by=label:never&model=base`)).toMatchObject([
+      { label: null, requests: 56 },
+    ])
+    // Names are anything, also in the position of a page.
+    const label = `"ü’, \u{1f600}${'x'.repeat(150)}`
+    await mintmark.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
+       SELECT '2026-01-10T00:00Z'::timestamptz, 'corp', 'key_' || n, 'base', $1, jsonb_build_object('team', $2::text || n), n FROM generate_series(1, 3) AS n
+       UNION ALL SELECT '2026-01-10T01:00Z', 'corp', '', 'base', $1, jsonb_build_object('team', $2::text || 1), 10`,
+      [reporter.id, label],
+    )
+    const paged: { label: string; requests: number }[] = []
+    let cursor = ''
+    do {
+      const query = `from=2026-01-10T00:00:00Z&to=2026-01-11T00:00:00Z&group_by=label:team&limit=1${cursor}`
+      const { body } = await admin('GET', `/usage?${query}`)
+      paged.push(...body.data)
+      cursor = body.next_cursor === null ? '' : `&cursor=${body.next_cursor}`
+    } while (cursor !== '')
+    expect(paged.map(row => [row.label, row.requests])).toEqual([
+      [`${label}1`, 11],
+      [`${label}2`, 2],
+      [`${label}3`, 3],
+    ])
+    const csv = await admin(
+      'GET',
+      '/usage.csv?from=2026-01-10T00:00:00Z&to=2026-01-11T00:00:00Z&group_by=label:team',
+    )
+    expect(csv.text).toContain(`"${`${label}1`.replaceAll('"', '""')}"`)
+  })
+
+  it('begins the current month where the time zone does, and stays in it until the last page', async () => {
+    await mintmark.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
+       SELECT date_trunc('hour', now()), 'zone', '', model, $1, '{}', 1 FROM unnest('{base,other}'::text[]) AS model`,
+      [reporter.id],
+    )
+    const begun = async (zone: string) => new Date((await usage(`time_zone=${zone}&tenant=zone`))[0].start)
+    const inUtc = await begun('UTC')
+    expect([inUtc.getUTCDate(), inUtc.getUTCHours()]).toEqual([1, 0])
+    // Ahead of UTC by 12 or 13 hours: the 1st begins on the last day of the month before.
+    const there = await begun('Pacific/Auckland')
+    expect(new Date(there.getTime() + 13 * 3_600_000).getUTCDate()).toBe(1)
+    expect(there.getUTCDate()).not.toBe(1)
+    const query = `/usage?tenant=zone&group_by=tenant,model&limit=1`
+    const { body } = await admin('GET', query)
+    const next = await admin('GET', `${query}&cursor=${body.next_cursor}`)
+    expect(next.body.data[0].start).toBe(body.data[0].start)
+    await mintmark.database.asOwner("DELETE FROM usage_totals WHERE tenant_id = 'zone'")
+  })
+
   it('begins days where the time zone does, also when clocks change', async () => {
     const range = 'from=2026-03-28T00:00:00Z&to=2026-04-01T00:00:00Z&tenant=corp&group_by=day'
     const days = async (zone: string) =>
@@ -131,6 +188,8 @@ describe('GET /usage', () => {
     ['an unknown group', 'group_by=colour'],
     ['an unknown time zone', 'time_zone=Mars/Olympus'],
     ['a time zone that Postgres does not know', 'time_zone=US/Pacific-New'],
+    ['two labels', 'group_by=label:team,label:owner'],
+    ['a label without a name', 'group_by=label:'],
     ['two lists of groups', 'group_by=tenant&group_by=key'],
     ['an offset, which Postgres reads the other way round', 'time_zone=%2B02:00'],
     ['an end before the beginning', 'from=2026-03-01T00:00:00Z&to=2026-02-01T00:00:00Z'],
@@ -143,9 +202,9 @@ describe('GET /usage', () => {
     expect(headers.get('content-type')).toMatch(/^text\/csv/)
     const [names, acme, blue, end] = text.split('\r\n')
     expect(names).toBe(
-      'tenant,key,model,reporter,start,requests,refused_requests,input_tokens,cached_input_tokens,output_tokens,estimated_requests,adjusted_requests',
+      'tenant,key,model,reporter,label,start,requests,refused_requests,input_tokens,cached_input_tokens,output_tokens,estimated_requests,adjusted_requests',
     )
-    expect(acme).toMatch(/^acme,,,,[^,]+,39,1,390,78,195,0,0$/)
+    expect(acme).toMatch(/^acme,,,,,[^,]+,39,1,390,78,195,0,0$/)
     expect(blue).toMatch(/^blue,/)
     expect(end).toBe('')
   })
@@ -292,7 +351,7 @@ describe('A voided reporter', () => {
     const hour = new Date(Date.UTC(new Date().getUTCFullYear(), new Date().getUTCMonth(), 0)).toISOString()
     await mintmark.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, output_tokens)
-       VALUES ($1, 'corp', '', 'base', $2, '{}', 5, 50)`,
+       VALUES ($1, 'corp', '', 'base', $2, '{"team": "then"}', 5, 50)`,
       [hour, old.id],
     )
     await admin('DELETE', `/usage-reporters/${old.id}`)
@@ -308,6 +367,8 @@ describe('A voided reporter', () => {
       { requests: 5, output_tokens: 50, adjusted_requests: 0 },
       { requests: -5, output_tokens: -50, adjusted_requests: 5 },
     ])
+    // Charges by a label get smaller too.
+    expect(await usage(`from=${hour}&reporter=${old.id}&group_by=hour&label=team=then`)).toEqual(rows)
     await mintmark.database.asOwner("UPDATE usage_ledger SET open_from = '-infinity'")
   })
 })

@@ -54,6 +54,34 @@ describe('Usage reporters', () => {
     ])
   })
 
+  it('are identified by a secret that they have or had, without echoing it', async () => {
+    const { body: made } = await admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+    const { body: rotated } = await admin('POST', `/usage-reporters/${made.id}/rotate`, {})
+    const inspect = (secret: string) => admin('POST', '/usage-reporters/inspect', { secret })
+    const newest = await inspect(` ${rotated.secret}\n`)
+    expect(newest.body).toMatchObject({
+      usage_reporter: { id: made.id, state: 'active' },
+      secret_id: rotated.secret_id,
+      secret_ends_at: null,
+    })
+    expect(newest.text).not.toContain(rotated.secret.slice(-49))
+    expect((await inspect(made.secret)).body).toMatchObject({
+      usage_reporter: { id: made.id },
+      secret_id: made.secret_id,
+      secret_ends_at: rotated.older_secret_ends_at,
+    })
+    await admin('DELETE', `/usage-reporters/${made.id}`)
+    expect((await inspect(made.secret)).body.usage_reporter.state).toBe('deleted')
+    const { secret: key } = await mintmark.tenantWithKey()
+    const unknown = formatCredential('mmr', 'a'.repeat(16), systemRandom)
+    for (const other of [key, unknown, 'hunter2', ''])
+      expect((await inspect(other)).body).toEqual({
+        usage_reporter: null,
+        secret_id: null,
+        secret_ends_at: null,
+      })
+  })
+
   it.each([
     ['no audience', { audiences: [] }],
     ['an audience twice', { audiences: ['vllm', 'vllm'] }],

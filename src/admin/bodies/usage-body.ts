@@ -19,6 +19,12 @@ const usageRowBody = z
     reporter: reporterId
       .nullable()
       .describe('Id of the usage reporter; null where the rows are not grouped by reporter.'),
+    label: z
+      .string()
+      .nullable()
+      .describe(
+        'Value of the label that tenant or key had then; null where the rows are not grouped by a label, or for none.',
+      ),
     start: instant.describe(
       'Beginning of the hour, day or month; `from` where the rows are not grouped by time.',
     ),
@@ -41,6 +47,7 @@ const usageRowBody = z
         key: null,
         model: 'llama-3-8b',
         reporter: null,
+        label: null,
         start: '2026-11-01T00:00:00.000Z',
         requests: 1200,
         refused_requests: 3,
@@ -57,7 +64,7 @@ export const usagePageBody = z
   .strictObject({
     data: z
       .array(usageRowBody)
-      .describe('Rows of this page, ordered by start, tenant, key, model and reporter.'),
+      .describe('Rows of this page, ordered by start, tenant, key, model, reporter and label.'),
     next_cursor: z
       .string()
       .nullable()

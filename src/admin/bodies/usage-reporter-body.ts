@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import * as field from '../fields.ts'
-import { credential, instant, names, reporterId, secretGone } from './wire.ts'
+import { credential, instant, names, reporterId, secretGone, secretId } from './wire.ts'
 
 const fields = {
   id: reporterId.describe('Id of the usage reporter.'),
@@ -44,6 +44,13 @@ const example = {
   older_secret_ends_at: null,
 } as const
 
+export const reporterInspection = z.strictObject({
+  secret: z
+    .string('must be text')
+    .max(1000, 'must be at most 1000 characters')
+    .describe('String to identify, such as a secret found in a log. Mintmark does not store or log it.'),
+})
+
 export const usageReporterBody = z.strictObject(fields).meta({
   id: 'UsageReporter',
   description: 'A gateway, or a collector in front of gateways, that reports usage.',
@@ -73,3 +80,16 @@ export const reissuedUsageReporterBody = z.strictObject({ ...fields, ...secretGo
 })
 
 export const issuedUsageReporterBody = z.union([withSecret, reissuedUsageReporterBody])
+
+export const inspectedReporterBody = z
+  .strictObject({
+    usage_reporter: usageReporterBody.nullable().describe('The usage reporter; null if it is unknown.'),
+    secret_id: secretId.nullable().describe('Id of the secret that matches the string.'),
+    secret_ends_at: instant
+      .nullable()
+      .describe('Time until which this secret is accepted, which may be over; null: it is the newest one.'),
+  })
+  .meta({
+    id: 'InspectedUsageReporter',
+    description: 'What is known about a string that looks like the secret of a usage reporter.',
+  })

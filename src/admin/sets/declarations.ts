@@ -58,11 +58,8 @@ const PLACE_FAULTS = {
   type: 'must be an object with kubernetes or file',
   one: 'must have either kubernetes or file',
 }
-const WRITE_SECRET = {
-  ...PLACE,
-  rotate_every: duration.optional(),
-  overlap: duration.default('24h'),
-}
+const WRITE_REPORTER_SECRET = { ...PLACE, overlap: duration.default('24h') }
+const WRITE_SECRET = { ...WRITE_REPORTER_SECRET, rotate_every: duration.optional() }
 const CREDENTIAL = {
   federated: { ...federated.shape, provider: field.displayName },
   public_key: publicKey.shape,
@@ -99,8 +96,10 @@ const SHAPES = {
   'usage-reporter': {
     name: nameInSet,
     audiences: reporterCreate.shape.audiences,
-    // Rotated by its own command: the secret that is written is the one that was created with it.
-    write_secret: z.strictObject(PLACE, PLACE_FAULTS.type).refine(hasOnePlace, PLACE_FAULTS.one).optional(),
+    write_secret: z
+      .strictObject(WRITE_REPORTER_SECRET, PLACE_FAULTS.type)
+      .refine(hasOnePlace, PLACE_FAULTS.one)
+      .optional(),
   },
   key: {
     tenant: field.tenantId,
@@ -173,7 +172,9 @@ const faultsOf = (resource: Resource, error: ZodError): DeclarationFault[] =>
 function knownAt(resource: Resource, [first, second]: string[]): readonly string[] {
   if (first === 'limits') return LIMIT_NAMES
   if (first === 'write_secret')
-    return Object.keys(second ? PLACE.kubernetes.unwrap().shape : resource === 'key' ? WRITE_SECRET : PLACE)
+    return Object.keys(
+      second ? PLACE.kubernetes.unwrap().shape : resource === 'key' ? WRITE_SECRET : WRITE_REPORTER_SECRET,
+    )
   if (first === 'credentials') return Object.values(CREDENTIAL).flatMap(shape => Object.keys(shape))
   return first === undefined ? ['resource', ...Object.keys(SHAPES[resource])] : []
 }

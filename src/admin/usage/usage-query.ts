@@ -1,12 +1,17 @@
 import { z } from 'zod'
 import { Invalid } from '../../errors.ts'
+import { beginningOfMonth } from '../../system/time-zone.ts'
 import { USAGE_GROUPS, type UsageGroup, type UsagePlace, type UsageQuery } from '../../usage/usage-report.ts'
 import type { Admin } from '../admin-auth.ts'
 import type { Cursors, List } from '../cursor.ts'
 import * as field from '../fields.ts'
 
 const MOST_NAMES = 50
-const TIME_GROUPS: readonly UsageGroup[] = ['hour', 'day', 'month']
+const TIME_GROUPS: readonly string[] = ['hour', 'day', 'month']
+/** Those that are named as they are. */
+const GROUPS: readonly string[] = USAGE_GROUPS.filter(name => name !== 'label')
+/** `label:team`, with the name of a label as fields.ts has it. */
+const LABEL_GROUP = /^label:([A-Za-z0-9][-A-Za-z0-9._/]{0,62})$/
 
 /** Comma-separated values of one filter. */
 const names = (what: string) =>
@@ -22,7 +27,9 @@ const names = (what: string) =>
 export const usageFilters = {
   from: field.instant
     .optional()
-    .describe('Hours that begin at this time or later. Default: the beginning of the current month, in UTC.'),
+    .describe(
+      'Hours that begin at this time or later. Default: the beginning of the current month in `time_zone`.',
+    ),
   to: field.instant.optional().describe('Hours that begin before this time. Default: all until now.'),
   tenant: names('these tenants'),
   key: names('these keys'),
@@ -35,15 +42,24 @@ export const usageFilters = {
     ),
   group_by: z
     .string('must be text')
-    .regex(/^[a-z]*(,[a-z]+)*$/, `must be a comma-separated list of ${USAGE_GROUPS.join(', ')}`)
-    .transform(text => (text === '' ? [] : text.split(',')) as UsageGroup[])
-    .refine(list => list.every(name => USAGE_GROUPS.includes(name)), `must be of ${USAGE_GROUPS.join(', ')}`)
+    .max(300, 'must be at most 300 characters')
+    .transform(text => (text === '' ? [] : text.split(',')))
+    .refine(
+      list => list.every(name => GROUPS.includes(name) || LABEL_GROUP.test(name)),
+      `must be a comma-separated list of ${GROUPS.join(', ')}, and label: with the name of a label`,
+    )
     .refine(
       list => list.filter(name => TIME_GROUPS.includes(name)).length <= 1,
       'must have at most one of hour, day and month',
     )
+    .refine(
+      list => new Set(list.filter(name => LABEL_GROUP.test(name))).size <= 1,
+      'must have at most one label',
+    )
     .default([])
-    .describe(`What to sum by: a comma-separated list of ${USAGE_GROUPS.join(', ')}. Default: one row.`),
+    .describe(
+      `What to sum by: a comma-separated list of ${GROUPS.join(', ')}, and of a label like \`label:team\`. Default: one row.`,
+    ),
   time_zone: z
     .string('must be text')
     .max(64, 'must be at most 64 characters')
@@ -55,25 +71,49 @@ export const usageFilters = {
 }
 const filters = z.strictObject(usageFilters)
 
-/** The usage that an administrator asks for; a tenant-admin gets that of its tenant only. */
+/**
+ * The usage that an administrator asks for; a tenant-admin gets that of its tenant only. `begun`: where the first page began, so that
+ * a new month in the middle of a list does not begin another one.
+ */
 export function usageQuery(
   { group_by, time_zone, from, to, ...names }: z.output<typeof filters>,
   { tenantId }: Admin,
-  now: number,
+  { now, begun }: { now: number; begun?: Date | undefined },
 ): UsageQuery {
-  const month = new Date(now)
-  const begin = from ?? new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth(), 1))
-  const end = to ?? new Date(now)
+  const begin = from ?? begun ?? new Date(beginningOfMonth(now, time_zone))
+  const end = to ?? new Date(Math.max(now, begin.getTime()))
   if (end < begin) throw new Invalid([{ pointer: '/to', message: 'must not be earlier than the beginning' }])
   const tenant = tenantId === null ? names.tenant : (names.tenant ?? [tenantId]).filter(id => id === tenantId)
-  return { ...names, tenant, groups: new Set(group_by), from: begin, to: end, timeZone: time_zone }
+  const labelName = group_by.map(name => LABEL_GROUP.exec(name)?.[1]).find(name => name !== undefined)
+  const groups = new Set(group_by.map(name => name.split(':')[0] as UsageGroup))
+  return { ...names, tenant, groups, labelName, from: begin, to: end, timeZone: time_zone }
+}
+
+interface Continued {
+  /** `from` of the first page. */
+  begun: Date
+  after: UsagePlace
 }
 
 /** Continues the list of the same filter. @throws {Invalid} */
-export function readPlace(cursors: Cursors, list: List, cursor: string | undefined): UsagePlace | null {
-  if (cursor === undefined) return null
-  return JSON.parse(cursors.read(list, cursor, /^\[.*\]$/)) as UsagePlace
+export function readPlace(cursors: Cursors, list: List, cursor: string | undefined): Continued | undefined {
+  if (cursor === undefined) return undefined
+  const [begun, ...after] = JSON.parse(cursors.read(list, cursor, /^\[.*\]$/)) as [string, ...UsagePlace]
+  return { begun: new Date(begun), after }
 }
+
+/** The longest cursor: names, and the value of a label, whose characters take six each. */
+export const PLACE_BYTES = 1_600
+
+/** In ASCII, as a cursor needs it. */
+export const writePlace = (cursors: Cursors, list: List, { from }: UsageQuery, next: UsagePlace): string =>
+  cursors.write(
+    list,
+    JSON.stringify([from.toISOString(), ...next]).replaceAll(
+      /[^\x20-\x7e]/g,
+      one => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    ),
+  )
 
 function isTimeZone(name: string): boolean {
   try {

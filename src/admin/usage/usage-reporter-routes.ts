@@ -2,8 +2,10 @@ import { type UsageReporter, usageReporterVersion } from '../../usage/usage-repo
 import type { UsageReporters } from '../../usage/usage-reporters.ts'
 import { created, noContent, ok } from '../answer.ts'
 import {
+  inspectedReporterBody,
   issuedUsageReporterBody,
   reporterCreate,
+  reporterInspection,
   reporterRotation,
   usageReporterBody,
 } from '../bodies/usage-reporter-body.ts'
@@ -52,6 +54,26 @@ export function usageReporterRoutes(reporters: UsageReporters, cursors: Cursors)
         const list = { path: LIST }
         const found = await reporters.list(pageRequest(cursors, list, query))
         return ok(pageBody(cursors, list, found, toWire))
+      },
+    }),
+    route({
+      operation: 'inspectUsageReporter',
+      summary: 'Identify a usage reporter',
+      details:
+        'Returns the usage reporter that has the given secret, or had it before a rotation. This request is not a report.',
+      answers: { 200: inspectedReporterBody },
+      example: { body: { secret: 'mmr_6Yw2Hs8KqR4nVb1C_0000000000000000000000000000000000000000000000000' } },
+      method: 'post',
+      path: `${LIST}/inspect`,
+      right: 'usage-reporters:read',
+      body: reporterInspection,
+      handle: async ({ body }) => {
+        const found = await reporters.inspect(body.secret.trim())
+        return ok({
+          usage_reporter: found ? toWire(found.reporter) : null,
+          secret_id: found?.secretId ?? null,
+          secret_ends_at: found?.endsAt ?? null,
+        })
       },
     }),
     route({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Invalid } from '../../errors.ts'
+import { csv } from '../../system/csv.ts'
 import type { UsageCorrections } from '../../usage/usage-corrections.ts'
 import type { UsageRow } from '../../usage/usage-report.ts'
 import type { UsageReports } from '../../usage/usage-reports.ts'
@@ -9,7 +10,7 @@ import type { Cursors } from '../cursor.ts'
 import * as field from '../fields.ts'
 import { pageQuery } from '../paging.ts'
 import { type AdminRoute, route } from '../route.ts'
-import { readPlace, usageFilters, usageQuery } from './usage-query.ts'
+import { readPlace, usageFilters, usageQuery, writePlace } from './usage-query.ts'
 
 const LIST = '/usage'
 /** Rows of a CSV file. */
@@ -60,9 +61,10 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
       handle: async ({ admin, query: { limit, cursor, ...given } }) => {
         const { reports, cursors, now } = services.usage
         const list = { path: LIST, tenant: admin.tenantId, filter: given }
-        const after = readPlace(cursors, list, cursor)
-        const { rows, next } = await reports.read(usageQuery(given, admin, now()), { limit, after })
-        const next_cursor = next && cursors.write(list, JSON.stringify(next))
+        const place = readPlace(cursors, list, cursor)
+        const asked = usageQuery(given, admin, { now: now(), begun: place?.begun })
+        const { rows, next } = await reports.read(asked, { limit, after: place?.after ?? null })
+        const next_cursor = next && writePlace(cursors, list, asked, next)
         return ok({ data: rows.map(toWire), next_cursor })
       },
     }),
@@ -79,10 +81,8 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
       query: csvQuery,
       handle: async ({ admin, query }) => {
         const { reports, now } = services.usage
-        const { rows, next } = await reports.read(usageQuery(query, admin, now()), {
-          limit: MOST_ROWS,
-          after: null,
-        })
+        const asked = usageQuery(query, admin, { now: now() })
+        const { rows, next } = await reports.read(asked, { limit: MOST_ROWS, after: null })
         if (next)
           throw new Invalid([
             { pointer: '', message: `has more than ${MOST_ROWS} rows: filter or group them` },
@@ -142,6 +142,7 @@ const toWire = (row: UsageRow) => ({
   key: row.key || null,
   model: row.model || null,
   reporter: row.reporter || null,
+  label: row.label || null,
   start: row.start,
   requests: row.requests,
   refused_requests: row.refusedRequests,
@@ -152,13 +153,14 @@ const toWire = (row: UsageRow) => ({
   adjusted_requests: row.adjustedRequests,
 })
 
-/** RFC 4180. No value has a comma, a quote or a line break. */
 function csvOf(rows: readonly ReturnType<typeof toWire>[]): string {
   const names = Object.keys(toWire(NOTHING)) as (keyof ReturnType<typeof toWire>)[]
-  const lines = rows.map(row =>
-    names.map(name => (row[name] instanceof Date ? row[name].toISOString() : (row[name] ?? ''))).join(','),
+  return csv(
+    names,
+    rows.map(row =>
+      names.map(name => (row[name] instanceof Date ? row[name].toISOString() : (row[name] ?? ''))),
+    ),
   )
-  return [names.join(','), ...lines].map(line => `${line}\r\n`).join('')
 }
 
 const NOTHING: UsageRow = {
@@ -167,6 +169,7 @@ const NOTHING: UsageRow = {
   key: '',
   model: '',
   reporter: '',
+  label: '',
   requests: 0,
   refusedRequests: 0,
   estimatedRequests: 0,

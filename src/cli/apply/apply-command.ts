@@ -114,7 +114,11 @@ const withFiles = (command: Command): Command =>
     .option('--adopt', 'take over objects of no set that the files name')
     .option('--rename-set <name>', 'the set had this name before: its objects stay in it')
     .option('--write-secret', 'create and rotate secrets, and write them where "write_secret" says')
-    .option('--rotate <key>', 'rotate the secret of this key now, like acme/ci (repeatable)', collect)
+    .option(
+      '--rotate <name>',
+      'rotate the secret of this key or usage reporter now, like acme/ci or usage_reporters/envoy (repeatable)',
+      collect,
+    )
     .option('--secret-folder <path>', 'folder of the files of "write_secret"')
     .option('--kubeconfig <file>', 'how to reach the API server, instead of the service account of the pod')
     .option('--context <name>', 'context of the kubeconfig (default: its current one)')
@@ -128,16 +132,17 @@ async function planOf(
   const { readDocuments } = await import('./documents.ts')
   const { declaredSet } = await import('./declared-set.ts')
   const { adoptions, makePlan } = await import('./plan.ts')
-  const { destinations } = await import('./secrets/destinations.ts')
+  const { destinations, rotationName } = await import('./secrets/destinations.ts')
   const { systemClock } = await import('../../system/clock.ts')
   const set = declaredSet(await readDocuments(options.filename, text => output.note(text)))
   const rotate = options.rotate ?? []
   const places = options.writeSecret ? await destinations(environment, set, options) : undefined
-  const unknown = rotate.filter(name => !places?.has(`key ${name}`))
+  const placed = set.objects.filter(({ kind, name }) => places?.has(`${kind} ${name}`)).map(rotationName)
+  const unknown = rotate.filter(name => !placed.includes(name))
   if (unknown.length > 0)
     throw new CliError(
       EXIT.usage,
-      `--rotate needs --write-secret, and keys with "write_secret" in the files: ${unknown.join(', ')}.`,
+      `--rotate needs --write-secret, and keys or usage reporters with "write_secret" in the files: ${unknown.join(', ')}.`,
     )
   const plan = await makePlan(admin, set, {
     prune: options.prune ?? false,

@@ -10,12 +10,13 @@ import { policyStep } from './policy-step.ts'
 import { curesOfRenamedSet, withRenamedSet } from './renamed-set.ts'
 import { reporterSteps } from './reporter-steps.ts'
 import type { Destination } from './secrets/destination.ts'
+import { rotationName } from './secrets/destinations.ts'
 import { secretSteps } from './secrets/secret-steps.ts'
 import type { Step } from './step.ts'
 
 export interface PlanOptions {
   prune: boolean
-  /** Names of keys, like `acme/ci`. */
+  /** Keys and usage reporters, like `acme/ci` and `usage_reporters/envoy`. */
   rotate: readonly string[]
   destinations: ReadonlyMap<string, Destination> | undefined
   nowMs: number
@@ -67,12 +68,14 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
   }
   for (const { object, live, member, adopted, renamedFrom, ended, inSet } of found) {
     const before = steps.length
+    const rotate = options.rotate.includes(rotationName(object))
     if (ended) steps.push(releaseStep(ended, 'it has ended, so the name is given to a new one'))
     if (live && adopted !== undefined) steps.push(adoptStep(object, adopted))
     if (live && member && renamedFrom !== undefined) steps.push(adoptStep(object, member.id, renamedFrom))
     if (object.kind === 'usage-reporter') {
       const destination = options.destinations?.get(`usage-reporter ${object.name}`)
-      steps.push(...(await reporterSteps(admin, { reporter: object, live, member, destination })))
+      const asked = { reporter: object, live, member, destination, rotate, nowMs: options.nowMs }
+      steps.push(...(await reporterSteps(admin, asked)))
     } else if (live) {
       const step = await updateStep(admin, object, live)
       if (step) steps.push(step)
@@ -81,7 +84,6 @@ export async function makePlan(admin: AdminClient, set: DeclaredSet, options: Pl
     if (object.kind === 'key') {
       steps.push(...(await credentialSteps(admin, object, live, providers)))
       const destination = options.destinations?.get(`key ${object.name}`)
-      const rotate = options.rotate.includes(object.name)
       if (destination)
         steps.push(
           ...(await secretSteps(admin, { key: object, live, destination, rotate, nowMs: options.nowMs })),

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { systemClock } from '../../system/clock.ts'
+import { csv } from '../../system/csv.ts'
 import { parseWholeNumber } from '../field-options.ts'
-import { csv } from '../report/csv.ts'
 import { markdownReport } from '../report/markdown.ts'
 import { FIELDS, REVIEW_VIEW, type ReviewedKey, textOf } from '../report/reviewed-key.ts'
 import { readAdminSettings } from '../settings.ts'

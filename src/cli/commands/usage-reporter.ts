@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
+import { CliError, EXIT } from '../exit-codes.ts'
 import { bodyOf, list, overlap, replaced, text, time } from '../field-options.ts'
+import { readInput } from '../input.ts'
 import { day, moment, type View } from '../output.ts'
 import { action, conditional, getVerb, listVerb, noun, repeatable, resultVerb, show } from '../verb.ts'
 
@@ -57,6 +59,7 @@ export function usageReporterCommands(program: Command, environment: NodeJS.Proc
       show<UsageReporter>(invocation, LIST + path`/${id}`, VIEW),
     ),
   )
+  inspect(parent, environment)
   const remove = resultVerb(parent, 'delete <reporter>', {
     summary: 'delete a usage reporter; its totals stay',
     details: 'Its secret is rejected from now on.',
@@ -115,6 +118,36 @@ function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
         note: `Rotated ${made.id}.${old} The secret is on standard output, and cannot be shown again.`,
         cure: `Rotate it again: mintmark usage-reporter rotate ${made.id} --replace newest`,
       })
+    }),
+  )
+}
+
+interface Inspected {
+  usage_reporter: UsageReporter | null
+  secret_id: string | null
+  secret_ends_at: string | null
+}
+
+function inspect(parent: Command, environment: NodeJS.ProcessEnv): void {
+  resultVerb(parent, 'inspect [file]', {
+    summary: 'identify the usage reporter that has or had a secret',
+    details: 'Reads the secret from a file or standard input.',
+    examples: ['mintmark usage-reporter inspect reporter.secret'],
+  }).action(
+    action<[file: string | undefined]>(environment, async ({ admin, output }, file) => {
+      const secret = await readInput(file, 'no secret: name a file, or pipe the secret to standard input.')
+      const found = await admin.post<Inspected>(`${LIST}/inspect`, { secret })
+      if (found.usage_reporter) {
+        const end =
+          found.secret_ends_at === null ? 'the newest one' : `accepted until ${moment(found.secret_ends_at)}`
+        return output.object(
+          found.usage_reporter,
+          VIEW,
+          `The string is its secret ${found.secret_id}, ${end}.`,
+        )
+      }
+      await output.json(found)
+      throw new CliError(EXIT.notFound, 'the string is no secret of a usage reporter.')
     }),
   )
 }

@@ -1,33 +1,19 @@
 import { type Command, Option } from 'commander'
 import { systemClock } from '../../system/clock.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
-import { moment, type View } from '../output.ts'
-import type { Column } from '../table.ts'
-import { parseTime } from '../time-arguments.ts'
-import { costOf, type Prices, readPrices, shownCost } from '../usage/prices.ts'
+import { printNotice } from '../output.ts'
+import { streams } from '../streams.ts'
+import { monthIn, parseDayOrTime, parseMonth, parseTimeZone, timeIn } from '../usage/local-time.ts'
+import { readPrices } from '../usage/prices.ts'
 import { usedOfLimits, usedOfLimitsView } from '../usage/usage-of-limits.ts'
+import { groupingOf, type Usage, withCosts } from '../usage/usage-row.ts'
+import { usageCsv, usageView } from '../usage/usage-view.ts'
 import { action, resultVerb } from '../verb.ts'
-
-interface Usage {
-  tenant: string | null
-  key: string | null
-  model: string | null
-  reporter: string | null
-  start: string
-  requests: number
-  refused_requests: number
-  input_tokens: number
-  cached_input_tokens: number
-  output_tokens: number
-  estimated_requests: number
-  adjusted_requests: number
-  /** With --prices; null: a model without a price is part of it. */
-  cost?: number | null
-}
 
 interface Options {
   from?: string
   to?: string
+  month?: string
   tenant?: string
   key?: string
   model?: string
@@ -36,58 +22,29 @@ interface Options {
   groupBy: string
   timeZone?: string
   prices?: string
+  csv?: boolean
   limits?: boolean
 }
 
-const NAMES = ['tenant', 'key', 'model', 'reporter'] as const
-const TIMES = ['hour', 'day', 'month']
-const SUMS = [
-  'requests',
-  'refused_requests',
-  'input_tokens',
-  'cached_input_tokens',
-  'output_tokens',
-  'estimated_requests',
-  'adjusted_requests',
-] as const
+const WITHOUT_PRICE =
+  'A model without a price has no cost, and no sum. Add it to the file, or a line for "*".'
 
 export function usageCommands(program: Command, environment: NodeJS.ProcessEnv): void {
-  const command = resultVerb(program, 'usage', {
-    summary: 'who used what: requests and tokens that gateways reported',
-    details:
-      'Sums by hours of UTC, of the current month unless --from is set. --prices multiplies tokens by the prices of a CSV ' +
-      'file with the columns model,input,cached_input,output: prices for a million tokens, "*" for other models.',
-    examples: [
-      'mintmark usage',
-      'mintmark usage --group-by tenant,month --from 2026-01-01 --time-zone Europe/Berlin',
-      'mintmark usage --tenant acme --group-by key,model --prices prices.csv',
-      'mintmark usage --limits',
-    ],
-    quiet: 'print only names',
-  })
-  for (const [flags, description] of [
-    ['--from <time>', 'hours that begin at this time or later, like 7d or 2026-11-01'],
-    ['--to <time>', 'hours that begin before this time (default: all until now)'],
-    ['--tenant <tenants>', 'only these tenants, separated by commas'],
-    ['--key <keys>', 'only these keys'],
-    ['--model <models>', 'only these models or adapters'],
-    ['--reporter <reporters>', 'only what these gateways reported'],
-    ['--label <name=value>', 'only tenants and keys that had this label then'],
-    ['--time-zone <name>', 'where days and months begin (default: UTC)'],
-    ['--prices <file>', 'add a column with the cost'],
-  ] as const)
-    command.option(flags, description, flags.endsWith('<time>') ? parseTime('ago') : text => text)
-  command.addOption(
-    new Option(
-      '--group-by <names>',
-      'tenant, key, model, reporter, and one of hour, day and month, separated by commas',
-    ).default('tenant'),
-  )
-  command.addOption(
-    new Option(
-      '--limits',
-      'today (UTC) with the limits of a day, by tenant; can be combined with --tenant',
-    ).conflicts(['from', 'to', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']),
+  const command = withOptions(
+    resultVerb(program, 'usage', {
+      summary: 'who used what: requests and tokens that gateways reported',
+      details:
+        'Sums by hours of UTC, of the current month unless --month or --from is set. --prices multiplies tokens by the prices of a CSV ' +
+        'file with the columns model,input,cached_input,output: prices for a million tokens, "*" for other models.',
+      examples: [
+        'mintmark usage',
+        'mintmark usage --month 2026-10 --time-zone Europe/Berlin --group-by label:team,model',
+        'mintmark usage --month 2026-10 --group-by tenant,model --prices prices.csv --csv > october.csv',
+        'mintmark usage --tenant acme --group-by key,day --from 7d',
+        'mintmark usage --limits',
+      ],
+      quiet: 'print only names',
+    }),
   )
   command.action(
     action(environment, async ({ admin, output }) => {
@@ -100,74 +57,62 @@ export function usageCommands(program: Command, environment: NodeJS.ProcessEnv):
       const groups = options.groupBy.split(',')
       const wanted = prices && !groups.includes('model') ? [...groups, 'model'] : groups
       const rows = await admin.list<Usage>('/usage', undefined, filterOf(options, wanted))
-      const shown = prices ? folded(rows, groups, prices) : rows
-      await output.list(shown, viewOf(shown, groups))
-      if (shown.some(({ cost }) => cost === null))
-        output.note('A cost is "-" where a model has no price. Add it to the file, or a line for "*".')
+      const shownAs = { ...groupingOf(groups), timeZone: options.timeZone ?? 'UTC' }
+      const shown = prices ? withCosts(rows, shownAs, prices) : rows
+      const lacksPrice = shown.some(({ cost }) => cost === null)
+      if (options.csv) {
+        const text = usageCsv(shown, shownAs, prices !== undefined)
+        await new Promise<void>(resolve => streams().stdout.write(text, () => resolve()))
+        if (lacksPrice) printNotice(WITHOUT_PRICE)
+        return
+      }
+      await output.list(shown, usageView(shown, shownAs))
+      if (lacksPrice) output.note(WITHOUT_PRICE)
     }),
   )
 }
 
+function withOptions(command: Command): Command {
+  const month = new Option('--month <month>', 'hours that begin in this month, like 2026-10')
+  const csv = new Option('--csv', 'print a CSV file with the columns that are asked for')
+  const limits = new Option(
+    '--limits',
+    'today (UTC) with the limits of a day, by tenant; can be combined with --tenant',
+  )
+  command
+    .option('--from <time>', 'hours that begin at this time or later, like 7d or 2026-11-01', parseDayOrTime)
+    .option('--to <time>', 'hours that begin before this time (default: all until now)', parseDayOrTime)
+    .addOption(month.argParser(parseMonth).conflicts(['from', 'to']))
+  for (const [flags, description] of [
+    ['--tenant <tenants>', 'only these tenants, separated by commas'],
+    ['--key <keys>', 'only these keys'],
+    ['--model <models>', 'only these models or adapters'],
+    ['--reporter <reporters>', 'only what these gateways reported'],
+    ['--label <name=value>', 'only tenants and keys that had this label then'],
+    ['--prices <file>', 'add a column with the cost'],
+  ] as const)
+    command.option(flags, description)
+  return command
+    .option('--time-zone <name>', 'where days and months begin (default: UTC)', parseTimeZone)
+    .option(
+      '--group-by <names>',
+      'tenant, key, model, reporter, a label like label:team, and one of hour, day and month, separated by commas',
+      'tenant',
+    )
+    .addOption(csv.conflicts(['output', 'quiet', 'field', 'limits']))
+    .addOption(
+      limits.conflicts(['from', 'to', 'month', 'key', 'model', 'reporter', 'label', 'timeZone', 'prices']),
+    )
+}
+
 function filterOf(options: Options, groups: readonly string[]): Record<string, string> {
-  const { from, to, tenant, key, model, reporter, label, timeZone } = options
-  const filter = { from, to, tenant, key, model, reporter, label, time_zone: timeZone }
-  const given = Object.entries(filter).filter((entry): entry is [string, string] => entry[1] !== undefined)
+  const { from, to, month, tenant, key, model, reporter, label, timeZone } = options
   if (groups.some(name => name === '')) throw new CliError(EXIT.usage, '--group-by has an empty name.')
+  const zone = timeZone ?? 'UTC'
+  const times = month
+    ? monthIn(zone, month)
+    : { from: from && timeIn(zone, from), to: to && timeIn(zone, to) }
+  const filter = { ...times, tenant, key, model, reporter, label, time_zone: timeZone }
+  const given = Object.entries(filter).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return { ...Object.fromEntries(given), group_by: groups.join(',') }
-}
-
-/** Adds the cost to rows that are grouped by model, and sums them where the user did not ask for models. */
-function folded(rows: readonly Usage[], groups: readonly string[], prices: Prices): Usage[] {
-  const sums = new Map<string, Usage>()
-  for (const row of rows) {
-    const one = {
-      ...row,
-      model: groups.includes('model') ? row.model : null,
-      cost: costOf(row, prices) ?? null,
-    }
-    const name = JSON.stringify([one.start, ...NAMES.map(each => one[each])])
-    const before = sums.get(name)
-    sums.set(name, before ? sum(before, one) : one)
-  }
-  return [...sums.values()]
-}
-
-function sum(a: Usage, b: Usage): Usage {
-  const counts = Object.fromEntries(SUMS.map(name => [name, a[name] + b[name]]))
-  const cost = a.cost == null || b.cost == null ? null : a.cost + b.cost
-  return { ...a, ...counts, cost }
-}
-
-const number = (value: number) => value.toLocaleString('en-US')
-
-function viewOf(rows: readonly Usage[], groups: readonly string[]): View<Usage> {
-  const named = NAMES.filter(name => groups.includes(name))
-  const isTimed = groups.some(group => TIMES.includes(group))
-  const columns: Column<Usage>[] = [
-    ...(isTimed ? [{ title: 'START', of: (row: Usage) => moment(row.start) }] : []),
-    ...named.map(name => ({ title: name.toUpperCase(), of: (row: Usage) => row[name] ?? '-' })),
-    { title: 'REQUESTS', of: row => number(row.requests) },
-    { title: 'REFUSED', of: row => number(row.refused_requests), optional: true },
-    { title: 'INPUT', of: row => number(row.input_tokens) },
-    { title: 'CACHED', of: row => number(row.cached_input_tokens), optional: true },
-    { title: 'OUTPUT', of: row => number(row.output_tokens) },
-    ...(rows.some(({ cost }) => cost !== undefined)
-      ? [{ title: 'COST', of: ({ cost }: Usage) => (cost == null ? '-' : shownCost(cost)) }]
-      : []),
-    { title: 'TOKENS', of: bars(rows), optional: 'longer' },
-  ]
-  return {
-    plural: 'usage',
-    id: row => named.map(name => row[name] ?? '-').join(' ') || row.start,
-    columns,
-  }
-}
-
-const BAR_CELLS = 20
-const tokensOf = (row: Usage) => Math.max(0, row.input_tokens + row.output_tokens)
-
-/** A bar for each row, relative to the largest. */
-function bars(rows: readonly Usage[]): (row: Usage) => string {
-  const most = Math.max(1, ...rows.map(tokensOf))
-  return row => '█'.repeat(Math.ceil((tokensOf(row) / most) * BAR_CELLS))
 }

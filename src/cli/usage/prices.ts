@@ -1,11 +1,11 @@
 import { CliError, EXIT } from '../exit-codes.ts'
 import { textOf } from '../text-file.ts'
 
-/** The prices of a model for a million tokens, in a currency of the user's. */
+/** The prices of a model for a million tokens, in billionths of a currency of the user's. */
 interface Price {
-  input: number
-  cachedInput: number
-  output: number
+  input: bigint
+  cachedInput: bigint
+  output: bigint
 }
 
 /** `*`: models that the file does not name. */
@@ -13,7 +13,7 @@ export type Prices = ReadonlyMap<string, Price>
 
 const COLUMNS = ['model', 'input', 'cached_input', 'output']
 const HEADER = COLUMNS.join(',')
-const NUMBER = /^\d{1,9}(\.\d{1,9})?$/
+const NUMBER = /^(\d{1,9})(?:\.(\d{1,9}))?$/
 
 const LONGEST_FILE_BYTES = 16_777_216
 
@@ -39,7 +39,7 @@ export async function readPrices(file: string): Promise<Prices> {
     const before = lineOf.get(model)
     if (before !== undefined) throw fault(`${model} is in line ${before} too. Keep one of them.`)
     lineOf.set(model, number)
-    const [input = 0, cachedInput = 0, output = 0] = cells.map(Number)
+    const [input = 0n, cachedInput = 0n, output = 0n] = cells.map(billionths)
     prices.set(model, { input, cachedInput, output })
   }
   return prices
@@ -55,6 +55,11 @@ function cellsOf(line: string): string[] | undefined {
   return found.map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
 }
 
+function billionths(cell: string): bigint {
+  const [, whole = '', part = ''] = NUMBER.exec(cell) ?? []
+  return BigInt(whole + part.padEnd(9, '0'))
+}
+
 interface Tokens {
   model: string | null
   input_tokens: number
@@ -62,17 +67,29 @@ interface Tokens {
   output_tokens: number
 }
 
-/** Cached input tokens are a part of the input tokens. Undefined: the model has no price. */
-export function costOf(usage: Tokens, prices: Prices): number | undefined {
+/** Digits behind the point of a cost: those of a price, and of a millionth. */
+const DIGITS = 15
+
+/**
+ * In 10⁻¹⁵ of the currency, so that sums are exact. Cached input tokens are a part of the input tokens. Undefined: the model has no
+ * price.
+ */
+export function costOf(usage: Tokens, prices: Prices): bigint | undefined {
   const price = prices.get(usage.model ?? '*') ?? prices.get('*')
   if (!price) return undefined
-  const fresh = usage.input_tokens - usage.cached_input_tokens
-  const millions = fresh * price.input + usage.cached_input_tokens * price.cachedInput
-  return (millions + usage.output_tokens * price.output) / 1_000_000
+  const fresh = BigInt(usage.input_tokens - usage.cached_input_tokens)
+  const cached = BigInt(usage.cached_input_tokens) * price.cachedInput
+  return fresh * price.input + cached + BigInt(usage.output_tokens) * price.output
+}
+
+/** The number that is nearest to a cost. */
+export function amountOf(cost: bigint): number {
+  const digits = String(cost < 0n ? -cost : cost).padStart(DIGITS + 1, '0')
+  return Number(`${cost < 0n ? '-' : ''}${digits.slice(0, -DIGITS)}.${digits.slice(-DIGITS)}`)
 }
 
 /** Of a cost in the table. A small one is not shown as nothing. */
 export function shownCost(cost: number): string {
-  if (cost > 0 && cost < 0.005) return '<0.01'
+  if (cost !== 0 && Math.abs(cost) < 0.005) return cost > 0 ? '<0.01' : '>-0.01'
   return cost.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 }

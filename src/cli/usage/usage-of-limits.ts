@@ -1,5 +1,5 @@
-import type { AdminClient } from '../admin-client.ts'
-import type { View } from '../output.ts'
+import { type AdminClient, ApiError } from '../admin-client.ts'
+import { printNotice, type View } from '../output.ts'
 
 /** What a tenant used today (UTC) of the limits of its day; null: no limit. */
 interface UsedOfLimits {
@@ -38,9 +38,7 @@ export async function usedOfLimits(
   only: ReadonlySet<string> | undefined,
 ): Promise<UsedOfLimits[]> {
   const midnight = new Date(Math.floor(now / DAY_MS) * DAY_MS).toISOString()
-  const tiers = new Map(
-    (await admin.list<{ name: string; limits: Limits }>('/tiers')).map(tier => [tier.name, tier.limits]),
-  )
+  const tiers = new Map((await tiersOf(admin)).map(tier => [tier.name, tier.limits]))
   const filter = { from: midnight, group_by: 'tenant', ...(only && { tenant: [...only].join(',') }) }
   const used = new Map(
     (await admin.list<Used>('/usage', undefined, filter)).map(row => [row.tenant, row] as const),
@@ -60,6 +58,22 @@ export async function usedOfLimits(
     })
     .filter(row => used.has(row.tenant) || row.requests_per_day !== null || row.tokens_per_day !== null)
     .toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
+}
+
+interface Tier {
+  name: string
+  limits: Limits
+}
+
+/** None for a tenant-admin, who sees the limits of the tenant itself. */
+async function tiersOf(admin: Pick<AdminClient, 'list'>): Promise<Tier[]> {
+  try {
+    return await admin.list<Tier>('/tiers')
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === 'forbidden')) throw error
+    printNotice('Limits of the tier are not included: this admin token may not read tiers.')
+    return []
+  }
 }
 
 const number = (value: number | null) => (value === null ? '-' : value.toLocaleString('en-US'))

@@ -154,7 +154,8 @@ async function endOf(id: string): Promise<string> {
   const reporter = objects.find(({ kind }: { kind: string }) => kind === 'usage-reporter')
   const { state } = (await service.admin('GET', `/usage-reporters/${reporter?.id}`)).body
   const reporting = readFileSync(join(at.folder, 'usage_reporters', id), 'utf8')
-  const reports = [state, reporting.startsWith(`mmr_${reporter?.id.slice(4)}_`)]
+  const inspected = (await service.admin('POST', '/usage-reporters/inspect', { secret: reporting })).body
+  const reports = [state, inspected.usage_reporter?.id === reporter?.id, inspected.secret_ends_at]
   const text = JSON.stringify({
     ...{ exported: exported.stdout, states, members, reports, exchanged: exchanged.status },
   })

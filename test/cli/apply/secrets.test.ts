@@ -331,16 +331,116 @@ describe('The secret of a usage reporter', () => {
     expect((await at.run('diff', exported.stdout)).code).toBe(0)
   })
 
-  it('that is lost is replaced by that of another reporter; other audiences need --yes', async () => {
-    await apply(withReporter(inFolder()))
-    const [first] = await reporters()
-    rmSync(join(folder, 'usage_reporters/envoy'))
-    const replaced = await apply(withReporter(inFolder()))
-    expect(replaced.code, replaced.stderr).toBe(0)
-    const [second, ...others] = await reporters()
-    expect([others, stored().slice(4, 20)]).toEqual([[], second?.id.slice(4)])
-    expect((await service.admin('GET', `/usage-reporters/${first?.id}`)).body.state).toBe('deleted')
+  const inspect = async (secret: string) => {
+    const { body } = await service.admin('POST', '/usage-reporters/inspect', { secret })
+    const { usage_reporter: reporter, secret_ends_at: ends } = body
+    return [reporter?.id, ends === null ? 'newest' : Date.parse(ends) > Date.now() ? 'older' : 'ended']
+  }
+  const place = () => join(folder, 'usage_reporters/envoy')
 
+  it.each<[string, () => void]>([
+    ['is lost', () => rmSync(place())],
+    ['was changed', () => writeFileSync(place(), 'changed by hand')],
+  ])('that %s is rotated: the reporter and what its gateways have stay', async (_, damage) => {
+    await apply(withReporter(inFolder()))
+    const [reporter] = await reporters()
+    const old = stored()
+    damage()
+    const healed = await apply(withReporter(inFolder()))
+    expect([healed.code, healed.stdout]).toEqual([
+      0,
+      expect.stringContaining('write secret of usage-reporter envoy'),
+    ])
+    expect(await reporters()).toMatchObject([{ id: reporter?.id, state: 'active' }])
+    expect([await inspect(stored()), await inspect(old)]).toEqual([
+      [reporter?.id, 'newest'],
+      [reporter?.id, 'older'],
+    ])
+    expect((await apply(withReporter(inFolder()))).stdout).toContain('Nothing to change')
+  })
+
+  it('is rotated on request, with the overlap of the file, once at a time', async () => {
+    const text = withReporter(`${inFolder()}  overlap: 2h\n`)
+    await apply(text)
+    const old = stored()
+    const rotate = () => apply(text, '--rotate', 'usage_reporters/envoy')
+    expect((await rotate()).stdout).toContain('rotate secret of usage-reporter envoy')
+    const [reporter] = await reporters()
+    expect([await inspect(stored()), await inspect(old)]).toEqual([
+      [reporter?.id, 'newest'],
+      [reporter?.id, 'older'],
+    ])
+    const { older_secret_ends_at: ends } = (await service.admin('GET', `/usage-reporters/${reporter?.id}`))
+      .body
+    expect(Date.parse(ends) - Date.now()).toBeGreaterThan(7_000_000)
+    expect(Date.parse(ends) - Date.now()).toBeLessThanOrEqual(7_200_000)
+    const again = await rotate()
+    expect([again.code, again.stderr]).toEqual([
+      5,
+      expect.stringContaining('rotation of the usage reporter envoy is not over'),
+    ])
+    expect((await apply(text)).stdout).toContain('Nothing to change')
+    for (const name of ['envoy', 'usage-reporter/envoy'])
+      expect(await apply(text, '--rotate', name), name).toMatchObject({ code: 2 })
+  })
+
+  it('that could not be written is replaced by the next run: the one in its place stays valid', async () => {
+    const text = withReporter(inFolder())
+    await apply(text)
+    const old = stored()
+    const [reporter] = await reporters()
+    const rotated = await service.admin('POST', `/usage-reporters/${reporter?.id}/rotate`, {})
+    // As after a run that ended between the rotation and the writing.
+    const healed = await apply(text)
+    expect([healed.code, healed.stdout]).toEqual([
+      0,
+      expect.stringContaining('has the secret before the newest one'),
+    ])
+    expect(await Promise.all([stored(), old, rotated.body.secret].map(inspect))).toEqual([
+      [reporter?.id, 'newest'],
+      [reporter?.id, 'older'],
+      [reporter?.id, 'ended'],
+    ])
+    // One that ended is no secret, though it is of the reporter.
+    writeFileSync(place(), rotated.body.secret)
+    expect((await apply(text)).stdout).toContain('has no valid secret of the reporter')
+    expect(await inspect(stored())).toEqual([reporter?.id, 'newest'])
+  })
+
+  it('is not lost where its place cannot be written: the error says until when the old one is valid', async () => {
+    const text = withReporter('write_secret:\n  kubernetes: {namespace: gateways, name: usage}\n')
+    const inCluster = () =>
+      Buffer.from(
+        objects.byPath.get('/api/v1/namespaces/gateways/secrets/usage').data['api-key'],
+        'base64',
+      ).toString()
+    expect((await apply(text)).code).toBe(0)
+    const old = inCluster()
+    refuse = ({ method }) => (method === 'PATCH' ? status(403, 'Forbidden', 'no') : undefined)
+    const failed = await apply(text, '--rotate', 'usage_reporters/envoy')
+    expect([failed.code, failed.stderr]).toEqual([
+      3,
+      expect.stringMatching(/The previous one is accepted until \d{4}-.*: run the command again before that/),
+    ])
+    expect(await inspect(old)).toEqual([expect.any(String), 'older'])
+    refuse = () => undefined
+    expect((await apply(text)).code).toBe(0)
+    expect([(await inspect(inCluster()))[1], (await inspect(old))[1]]).toEqual(['newest', 'older'])
+  })
+
+  it('of an adopted reporter is written, and its gateways keep the one that they have', async () => {
+    const name = `by-hand-${tenant}`
+    const { body } = await service.admin('POST', '/usage-reporters', { name, audiences: ['vllm'] })
+    const adopted = withReporter(inFolder()).replace('envoy', name)
+    expect((await apply(adopted, '--adopt')).code).toBe(0)
+    expect([await inspect(stored()), await inspect(body.secret)]).toEqual([
+      [body.id, 'newest'],
+      [body.id, 'older'],
+    ])
+  })
+
+  it('is that of another reporter for other audiences, which need --yes', async () => {
+    await apply(withReporter(inFolder()))
     const asked = await apply(withReporter(inFolder(), 'other'))
     expect([asked.code, asked.stderr]).toEqual([2, expect.stringContaining('its totals stay')])
     expect((await apply(withReporter(inFolder(), 'other'), '--yes')).code).toBe(0)
@@ -376,7 +476,7 @@ describe('The secret of a usage reporter', () => {
       'write_secret:\n  kubernetes: {namespace: prod, name: x}\n',
       /does not allow usage reporters the namespace prod/,
     ],
-    ['a rotation', `${inFolder()}  rotate_every: 90d\n`, /write_secret.rotate_every is not a known field/],
+    ['an age', `${inFolder()}  rotate_every: 90d\n`, /write_secret.rotate_every is not a known field/],
   ])('is refused for %s', async (_, more, message) => {
     const { code, stderr } = await apply(withReporter(more))
     expect([code, stderr]).toEqual([2, expect.stringMatching(message)])

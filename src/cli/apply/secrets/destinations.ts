@@ -17,6 +17,10 @@ export interface SecretOptions {
 /** Files of usage reporters are below it. No tenant has this id. */
 const REPORTER_FOLDER = 'usage_reporters'
 
+/** What --rotate calls the owner of a secret: `acme/ci`, or `usage_reporters/envoy`. */
+export const rotationName = ({ kind, name }: Pick<DeclaredObject, 'kind' | 'name'>): string =>
+  kind === 'usage-reporter' ? `${REPORTER_FOLDER}/${name}` : name
+
 /**
  * Where the secrets of keys and usage reporters of the set belong, by kind and name.
  * @throws {CliError} for a place that is not allowed, or is of two objects

@@ -157,5 +157,5 @@ const stepOf = ({ key }: Asked, action: Step['action']) => ({
 
 const UNITS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 /** `90d`, as the schema of declarations has it. */
-const secondsOf = (duration: string): number =>
+export const secondsOf = (duration: string): number =>
   Number(duration.slice(0, -1)) * (UNITS[duration.slice(-1)] ?? 1)
