@@ -15,6 +15,35 @@ export async function readOpenFrom(db: Handle, dedupSeconds: number): Promise<Da
   return (rows[0] as { at: Date }).at
 }
 
+/** Marks the reporter as voided. Returns the earliest time since which what it reported is taken back. */
+export async function setVoidedSince(trx: Handle, reporterId: string, since: Date): Promise<Date> {
+  const { rows } = await sql<{ voided_since: Date }>`
+    UPDATE usage_reporters SET voided_since = least(voided_since, ${since}) WHERE id = ${reporterId}
+    RETURNING voided_since`.execute(trx)
+  return (rows[0] as { voided_since: Date }).voided_since
+}
+
+/** The hours in which this reporter has corrections of closed months. Locks its row until the end of the transaction. */
+export async function lockCorrectedHours(trx: Handle, reporterId: string): Promise<readonly Date[]> {
+  const row = await trx
+    .selectFrom('usage_reporters')
+    .select('corrected_hours')
+    .where('id', '=', reporterId)
+    .forUpdate()
+    .executeTakeFirst()
+  return row?.corrected_hours ?? []
+}
+
+export async function setCorrectedHours(
+  trx: Handle,
+  reporterId: string,
+  hours: readonly Date[],
+): Promise<void> {
+  await sql`UPDATE usage_reporters SET corrected_hours = ${hours}::timestamptz[] WHERE id = ${reporterId}`.execute(
+    trx,
+  )
+}
+
 /** What a correction took from the totals. */
 export interface Removed {
   requests: number

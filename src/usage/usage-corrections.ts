@@ -7,10 +7,13 @@ import type { CurrentPolicy } from '../installation/current-policy.ts'
 import {
   adjustClosed,
   closeBefore,
+  lockCorrectedHours,
   openHoursOf,
   type Removed,
   readOpenFrom,
   recomputeHour,
+  setCorrectedHours,
+  setVoidedSince,
 } from './usage-correction-repository.ts'
 import { HOUR_MS } from './usage-record.ts'
 import { lockLedger, shareLedger } from './usage-record-repository.ts'
@@ -59,57 +62,70 @@ export class UsageCorrections {
   }
 
   /**
-   * Takes back what a deleted reporter sent since this time. The totals of open hours are computed again from the records
-   * of before that are still stored; what is in closed months is taken from the current hour. Idempotent; after an
-   * error it may be repeated. @throws {NotFound} @throws {Conflict} while it is not deleted
+   * Takes back what a deleted reporter sent since this time, or an earlier one that was given before. The totals of open hours are computed
+   * again from the records of before that are still stored; what is in closed months is taken from the current hour. Idempotent; after an
+   * error it may be repeated, and at the same time. @throws {NotFound} @throws {Conflict} while it is not deleted
    */
-  async void(actor: Actor, id: string, { since, reason }: { since: Date; reason: string }): Promise<Removed> {
-    const from = hourOf(since.getTime())
+  async void(actor: Actor, id: string, given: { since: Date; reason: string }): Promise<Removed> {
     const { usageDedupSeconds: dedupSeconds } = this.#policy.policy
-    const { openFrom, now } = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const { since, openFrom, now } = await mutate(this.#database, actor, async ({ trx, record }) => {
       const reporter = await lockReporter(trx, id)
       if (!reporter) throw new NotFound('usage reporter', id)
       if (!reporter.deletedAt)
         throw new Conflict('usage_reporter_active', 'This reporter may still report. Delete it first.')
       // Waits for reports that began before it was deleted.
       await lockLedger(trx)
-      const changes = { since: { to: since.toISOString() }, reason: { to: reason } }
+      const changes = { since: { to: given.since.toISOString() }, reason: { to: given.reason } }
       record({ action: 'usage-reporter.void', ...usageReporterTarget(id), changes })
-      return { openFrom: await readOpenFrom(trx, dedupSeconds), now: await databaseNow(trx) }
+      return {
+        since: await setVoidedSince(trx, id, given.since),
+        openFrom: await readOpenFrom(trx, dedupSeconds),
+        now: await databaseNow(trx),
+      }
     })
+    const from = hourOf(since.getTime())
     // What was received since then may be of earlier requests. Those hours are only touched while their records are stored.
     const stored = hourOf(now - dedupSeconds * 1000)
     const reported = hourOf(since.getTime() - dedupSeconds * 1000)
-    const first = [from, stored > reported ? stored : reported].sort((a, b) => a.getTime() - b.getTime())[0]
-    const firstOpen = first && first > openFrom ? first : openFrom
+    const first = new Date(Math.min(from.getTime(), Math.max(stored.getTime(), reported.getTime())))
     const removed: Removed[] = []
-    for (let next = firstOpen; ; ) {
+    for (let next = first > openFrom ? first : openFrom; ; ) {
       const page = { from: next, most: HOURS_A_PAGE }
       const hours = await this.#database.run(db => openHoursOf(db, id, page))
-      for (const hour of hours)
-        removed.push(
-          await this.#database.write(async trx => {
-            await shareLedger(trx)
-            return recomputeHour(trx, id, { hour, since })
-          }),
-        )
+      for (const hour of hours) removed.push(...(await this.#recompute(id, { hour, since })))
       if (hours.length < HOURS_A_PAGE) break
       next = new Date((hours.at(-1) as Date).getTime() + HOUR_MS)
     }
-    if (from < openFrom)
-      removed.push(
-        ...(await this.#database.write(async trx => {
-          // Where two void at the same time, the second takes back the correction of the first, and makes it again.
-          await lockReporter(trx, id)
-          await shareLedger(trx)
-          const hour = hourOf(await databaseNow(trx))
-          return [
-            await recomputeHour(trx, id, { hour, since }),
-            await adjustClosed(trx, id, { from, to: openFrom, hour }),
-          ]
-        })),
-      )
+    if (from < openFrom) removed.push(...(await this.#adjust(id, { from, openFrom, since })))
     return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
+  }
+
+  /** An hour with a correction is left to #adjust: no record explains the correction. */
+  #recompute(id: string, { hour, since }: { hour: Date; since: Date }): Promise<Removed[]> {
+    return this.#database.write(async trx => {
+      const corrected = await lockCorrectedHours(trx, id)
+      if (corrected.some(each => each.getTime() === hour.getTime())) return []
+      await shareLedger(trx)
+      return [await recomputeHour(trx, id, { hour, since })]
+    })
+  }
+
+  /** Takes back its corrections in hours that are open, and makes one in the current hour. */
+  #adjust(
+    id: string,
+    { from, openFrom, since }: { from: Date; openFrom: Date; since: Date },
+  ): Promise<Removed[]> {
+    return this.#database.write(async trx => {
+      const corrected = await lockCorrectedHours(trx, id)
+      await shareLedger(trx)
+      const current = hourOf(await databaseNow(trx))
+      const hours = new Set([...corrected.filter(hour => hour >= openFrom), current].map(Number))
+      const removed: Removed[] = []
+      for (const hour of hours) removed.push(await recomputeHour(trx, id, { hour: new Date(hour), since }))
+      removed.push(await adjustClosed(trx, id, { from, to: openFrom, hour: current }))
+      await setCorrectedHours(trx, id, [current])
+      return removed
+    })
   }
 }
 

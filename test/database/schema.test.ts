@@ -43,6 +43,8 @@ const TABLES = {
     deleted_at: 'timestamptz?',
     later_secret_id: 'text?',
     secret_id: 'text',
+    voided_since: 'timestamptz?',
+    corrected_hours: 'timestamptz[]',
   },
   usage_reporter_secrets: {
     id: 'text',
@@ -364,7 +366,9 @@ type Named<Read> = Read extends boolean
           ? 'bytea'
           : Read extends string[]
             ? 'text[]' | 'jsonb'
-            : 'jsonb'
+            : Read extends Date[]
+              ? 'timestamptz[]'
+              : 'jsonb'
 
 let database: TestDatabase
 const found: Record<string, Record<string, string>> = {}
@@ -373,7 +377,7 @@ beforeAll(async () => {
   database = await createTestDatabase()
   const columns = await database.asOwner<{ table: string; column: string; type: string; nullable: boolean }>(`
     SELECT table_name AS table, column_name AS column, is_nullable = 'YES' AS nullable,
-      CASE WHEN data_type = 'ARRAY' THEN 'text[]' WHEN udt_name = 'timestamptz' THEN udt_name ELSE data_type END AS type
+      CASE WHEN data_type = 'ARRAY' THEN substr(udt_name, 2) || '[]' WHEN udt_name = 'timestamptz' THEN udt_name ELSE data_type END AS type
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'mintmark_migration%'
       AND NOT (SELECT relispartition FROM pg_class WHERE oid = format('%I', table_name)::regclass)
     ORDER BY ordinal_position`)

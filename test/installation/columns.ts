@@ -81,7 +81,7 @@ export const UNSEALED: Readonly<Record<string, Columns>> = {
   usage_reporters: {
     pepper: 'digest pepper_id',
     honoured: 'id audiences deleted_at later_secret_id secret_id',
-    record: 'name created_by created_at seq',
+    record: 'name created_by created_at seq voided_since corrected_hours',
   },
   usage_reporter_secrets: { pepper: 'digest pepper_id', honoured: 'id reporter_id ends_at' },
   usage_records: {

@@ -26,7 +26,9 @@ const closing = z.strictObject({
     .describe('The last month to close, in UTC. Months before it are closed too.'),
 })
 const voiding = z.strictObject({
-  since: field.instant.describe('What was received from this time on is taken back.'),
+  since: field.instant.describe(
+    'What was received from this time on is taken back; from an earlier time, if one was given before.',
+  ),
   reason: field.reason.describe('Reason, for the audit trail.'),
 })
 

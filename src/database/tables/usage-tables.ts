@@ -23,6 +23,8 @@ interface UsageReporterTable {
   created_by: string
   created_at: Generated<Date>
   deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>
+  voided_since: ColumnType<Date | null, undefined, Date>
+  corrected_hours: ColumnType<Date[], undefined, Date[]>
 }
 
 interface UsageReporterSecretTable {
