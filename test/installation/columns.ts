@@ -5,7 +5,7 @@
 export interface Columns {
   /** It cannot be made without a pepper. */
   pepper?: string
-  /** It is honoured as the database has it: rights, and what lifts or ends something. Decision 0016 names the table. */
+  /** It is honoured as the database has it: rights, and what lifts or ends something. docs/sealed-rows.md names the table. */
   honoured?: string
   /** It says what happened or what comes next, and grants nothing. */
   record?: string
