@@ -156,7 +156,7 @@ export class Authenticator {
 
   /**
    * An unknown key counts as a failure of its source, also when the lookup was refused because too many wait. A known
-   * one, in memory or in the database, never does, and a fault of the database does not.
+   * one never does unless it is revoked, and a fault of the database does not.
    */
   async #lookUp(
     names: readonly string[],
