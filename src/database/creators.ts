@@ -7,7 +7,7 @@ const AUDIT_ROWS = 500
  * Fills in who created the keys and secrets of versions that did not record it, from the audit trail. It continues where
  * the last run ended. Returns true at the end of the trail. Never overwrites a recorded value.
  */
-export async function fillMakers(db: Kysely<unknown>): Promise<boolean> {
+export async function fillCreators(db: Kysely<unknown>): Promise<boolean> {
   const { rows } = await sql<{ done: boolean }>`
     WITH part AS (
       SELECT greatest(fill.audit_id, audit_cut_id) AS after,
