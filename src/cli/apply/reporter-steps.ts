@@ -28,7 +28,7 @@ export async function reporterSteps(admin: AdminClient, asked: Asked): Promise<S
   const { reporter, live, member, destination } = asked
   const changed =
     live && !isDeepStrictEqual(live.audiences.toSorted(), reporter.document.fields.audiences.toSorted())
-  if (live && !member?.made) {
+  if (live && !member?.created_by_set) {
     if (changed)
       throw fixed(reporter, 'It was not created by the set: declare another one, with another name.')
     return []
