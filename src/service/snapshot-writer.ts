@@ -86,8 +86,8 @@ export async function auditExtension({
   if (!made) return
   const changes = {
     until: { to: new Date(made.until).toISOString() },
-    made_at: { to: new Date(made.madeAt).toISOString() },
-    made_on: { to: made.madeOn },
+    created_at: { to: new Date(made.createdAt).toISOString() },
+    created_on: { to: made.createdOn },
     reason: { to: made.reason },
   }
   const event = {
