@@ -48,7 +48,7 @@ export interface Cascade extends CreatedCount {
 export interface RevocationRehearsal {
   count: CreatedCount
   tokens: readonly AdminToken[]
-  made: CreatedKeys & { credentials: readonly AddedCredential[] }
+  created: CreatedKeys & { credentials: readonly AddedCredential[] }
 }
 
 /**
@@ -108,14 +108,14 @@ export class AdminTokenRevocations {
         return {
           count: { ...NOTHING, adminTokens: own.length },
           tokens: own,
-          made: { keys: [], secrets: [], credentials: [] },
+          created: { keys: [], secrets: [], credentials: [] },
         }
       const count = await countLeft(trx, id)
       const creators = await creatorsOf(trx, id)
       return {
         count: { ...count, adminTokens: count.adminTokens + own.length },
         tokens: [...own, ...(await findDescendants(trx, id, MOST_SHOWN))].slice(0, MOST_SHOWN),
-        made: {
+        created: {
           ...(await findCreated(trx, creators, MOST_SHOWN)),
           credentials: await findAddedCredentials(trx, creators, MOST_SHOWN),
         },

@@ -212,20 +212,20 @@ export class ApiKeys {
       )
       return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
-    if (!issued) throw new Error('the rotation made no secret')
+    if (!issued) throw new Error('the rotation created no secret')
     return issued
   }
 
   async #addSecret(
     trx: Handle,
     keyId: string,
-    made: { createdBy: string; byRotation: boolean },
+    origin: { createdBy: string; byRotation: boolean },
     pending?: Omit<PendingSecret, 'secretId'>,
   ): Promise<IssuedSecret> {
     const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
     const secretId = `sec_${randomId(this.#random)}`
     await holdPepper(trx, this.#digests.storing)
-    await insertSecret(trx, { id: secretId, keyId, ...made, ...this.#digests.forStoring(secret) })
+    await insertSecret(trx, { id: secretId, keyId, ...origin, ...this.#digests.forStoring(secret) })
     if (pending) await insertPending(trx, { secretId, ...pending })
     return { key: await getKey(trx, keyId), secretId, secret }
   }

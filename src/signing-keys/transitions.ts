@@ -110,11 +110,11 @@ async function create(
   { encryption, seals, spares, now }: Means,
 ): Promise<AuditEvent | undefined> {
   const { alg, state, activatesAt } = step
-  const made = takeSpare(spares, alg)
-  if (!made) return undefined
-  const encrypted = encryption.encrypt(made.kid, made.privateJwk)
-  await insertSigningKey(trx, seals, { ...made, state, activatesAt, encrypted, now })
-  return event('create', made.kid, fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }))
+  const generated = takeSpare(spares, alg)
+  if (!generated) return undefined
+  const encrypted = encryption.encrypt(generated.kid, generated.privateJwk)
+  await insertSigningKey(trx, seals, { ...generated, state, activatesAt, encrypted, now })
+  return event('create', generated.kid, fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }))
 }
 
 function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | undefined {

@@ -59,14 +59,14 @@ export class TokenRevocations {
     ended: Ended,
     { reason, tenantId }: { reason: string | null; tenantId: string | null },
   ): Promise<TokenRevocation> {
-    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const revocation = await mutate(this.#database, actor, async ({ trx, record }) => {
       const { id, changes } = await end(trx, actor, ended, { reason, tenantId })
       const revocation = await getRevocation(trx, id)
       record(eventOf(revocation, ended), { kind: 'token-revocation', id }, ...changes)
       return revocation
     })
-    this.#deny(made)
-    return made
+    this.#deny(revocation)
+    return revocation
   }
 
   /**
@@ -74,7 +74,7 @@ export class TokenRevocations {
    * @throws {Unavailable} when too many tokens of the key, or of its tenant, are denied one by one
    */
   async revokeOwn(actor: Actor, token: { jti: string; keyId: string; tenantId: string }): Promise<void> {
-    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const revocation = await mutate(this.#database, actor, async ({ trx, record }) => {
       // One at a time for each key, so that the bound holds.
       await lockApiKey(trx, token.keyId)
       const { id, isNew } = await denyToken(trx, { ...token, reason: 'revoked by its client' })
@@ -91,7 +91,7 @@ export class TokenRevocations {
       record(eventOf(revocation, { jti: token.jti }), { kind: 'token-revocation', id })
       return revocation
     })
-    if (made) this.#deny(made)
+    if (revocation) this.#deny(revocation)
   }
 
   /**

@@ -94,12 +94,12 @@ function createStep({ name, document }: DeclaredObject, destination: Destination
     document,
     perform: async run => {
       const admin = run.admin.with(forSet(run, name))
-      const made = await admin.post<{ id: string; secret: string }>('/usage-reporters', { name, audiences })
+      const created = await admin.post<{ id: string; secret: string }>('/usage-reporters', { name, audiences })
       try {
-        await destination.write(made.secret)
+        await destination.write(created.secret)
       } catch (error) {
         // No one has the secret. Where this fails too, the next run replaces the reporter.
-        await admin.delete(path`/usage-reporters/${made.id}`).catch(() => {})
+        await admin.delete(path`/usage-reporters/${created.id}`).catch(() => {})
         throw error
       }
     },

@@ -72,11 +72,11 @@ function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
+      const created = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
       await output.changed(
-        made,
+        created,
         VIEW,
-        `Created the tenant ${made.id}. Its first key: mintmark key create ${made.id}`,
+        `Created the tenant ${created.id}. Its first key: mintmark key create ${created.id}`,
       )
     }),
   )

@@ -83,10 +83,10 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(list('audiences', '--audience <name>', 'an audience of tokens whose usage it may report'))
   repeatable(command).action(
     action(environment, async ({ admin, output }) => {
-      const made = await admin.post<UsageReporter & { secret: string }>(LIST, bodyOf(command))
-      await output.secret(made, {
-        note: `Created ${made.id}. The secret is on standard output, and cannot be shown again.`,
-        cure: `Delete it: mintmark usage-reporter delete ${made.id}`,
+      const created = await admin.post<UsageReporter & { secret: string }>(LIST, bodyOf(command))
+      await output.secret(created, {
+        note: `Created ${created.id}. The secret is on standard output, and cannot be shown again.`,
+        cure: `Delete it: mintmark usage-reporter delete ${created.id}`,
       })
     }),
   )
@@ -108,12 +108,12 @@ function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(replaced())
   repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const made = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))
-      const until = made.older_secret_ends_at
+      const rotated = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))
+      const until = rotated.older_secret_ends_at
       const old = until === null ? '' : ` The old one is accepted until ${moment(until)}.`
-      await output.secret(made, {
-        note: `Rotated ${made.id}.${old} The secret is on standard output, and cannot be shown again.`,
-        cure: `Rotate it again: mintmark usage-reporter rotate ${made.id} --replace newest`,
+      await output.secret(rotated, {
+        note: `Rotated ${rotated.id}.${old} The secret is on standard output, and cannot be shown again.`,
+        cure: `Rotate it again: mintmark usage-reporter rotate ${rotated.id} --replace newest`,
       })
     }),
   )

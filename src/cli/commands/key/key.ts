@@ -45,8 +45,8 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
-      const made = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
-      await output.secret(made, secretTexts(made, `Created ${made.id} for the tenant ${made.tenant}.`))
+      const created = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
+      await output.secret(created, secretTexts(created, `Created ${created.id} for the tenant ${created.tenant}.`))
     }),
   )
 }

@@ -80,8 +80,8 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
         throw new CliError(EXIT.usage, 'name what to revoke: one of --jti, --key, --tenant, --token-file.')
       const named = String((body as Record<string, unknown>)[subject])
       await confirm({ warning: `${WARNINGS[subject]} ${named}.`, name: named })
-      const made = await admin.post<TokenRevocation>('/token-revocations', body)
-      await output.changed(made, VIEW, `Revoked: ${made.id}. The entry ends ${moment(made.ends_at)}.`)
+      const created = await admin.post<TokenRevocation>('/token-revocations', body)
+      await output.changed(created, VIEW, `Revoked: ${created.id}. The entry ends ${moment(created.ends_at)}.`)
     }),
   )
   const all = listVerb(token, 'revocations', {
