@@ -146,7 +146,7 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     .option('--expect <digest>', 'seal nothing if the list differs from the one with this digest')
     .option(
       '--accept-unproven',
-      'also seal signing keys without a private half, and imported secrets that the audit trail does not have',
+      'also seal signing keys without a private key, and imported secrets that the audit trail does not have',
     )
   seal.action(
     action(environment, async ({ output }) =>

@@ -51,7 +51,7 @@ export async function ringOf(
     open(key, encryption, before).catch(error => {
       if (!(error instanceof KeyDecryptionError)) throw error
       faults.push(error)
-      return { ...withoutPrivateHalf(key), privateKey: undefined }
+      return { ...withoutPrivateKey(key), privateKey: undefined }
     }),
   )
   const lacking = new Set(rejected.flatMap(({ kid, fault }) => (fault === 'lacking_key' ? kid : [])))
@@ -66,7 +66,7 @@ async function open(
   before: KeyRing | undefined,
 ): Promise<RingKey> {
   const { encrypted } = stored
-  const key = withoutPrivateHalf(stored)
+  const key = withoutPrivateKey(stored)
   if (!encrypted) return { ...key, privateKey: undefined }
   const held = before?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
   if (held) return { ...key, privateKey: held }
@@ -75,6 +75,6 @@ async function open(
   throw new KeyDecryptionError(`The private key of the signing key ${key.kid} belongs to another public key.`)
 }
 
-export function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {
+export function withoutPrivateKey({ encrypted: _, ...key }: StoredKey): SigningKey {
   return key
 }

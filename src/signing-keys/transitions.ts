@@ -10,7 +10,7 @@ import {
   discardRow,
   insertSigningKey,
   type KeyChange,
-  WITHOUT_PRIVATE_HALF,
+  WITHOUT_PRIVATE_KEY,
 } from './signing-key-repository.ts'
 
 interface Means {
@@ -61,10 +61,10 @@ async function apply({ trx }: Mutation, step: Step, means: Means): Promise<Audit
         ...fieldChanges(undefined, { retiresAt: instant(step.retiresAt) }),
       })
     case 'forget':
-      await change(step.kid, ['retiring'], WITHOUT_PRIVATE_HALF)
+      await change(step.kid, ['retiring'], WITHOUT_PRIVATE_KEY)
       return event('forget', step.kid, { privateHalf: { from: 'encrypted', to: null } })
     case 'remove':
-      await change(step.kid, ['retiring'], { state: 'removed', removed_at: now, ...WITHOUT_PRIVATE_HALF })
+      await change(step.kid, ['retiring'], { state: 'removed', removed_at: now, ...WITHOUT_PRIVATE_KEY })
       return event('removed', step.kid, { state: { from: 'retiring', to: 'removed' } })
     case 'revoke':
       await change(step.kid, PUBLISHED, revoked(now, step.reason))
@@ -101,7 +101,7 @@ const revoked = (at: Date, reason: string): KeyChange => ({
   revoked_at: at,
   revoked_reason: reason,
   held: false,
-  ...WITHOUT_PRIVATE_HALF,
+  ...WITHOUT_PRIVATE_KEY,
 })
 
 async function create(
