@@ -151,7 +151,7 @@ export class Authenticator {
     const now = this.#now()
     const answer = kind === 'wrong' ? invalid('wrong_secret', found.keyId) : evaluate(found, undefined, now)
     this.#note(answer, found, now)
-    return answer.ok || kind === 'right' ? answer : { ...answer, isUnproven: true }
+    return answer.ok || kind === 'correct' ? answer : { ...answer, isUnproven: true }
   }
 
   /**
