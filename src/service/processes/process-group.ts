@@ -29,7 +29,7 @@ interface Place {
  * The processes that share the listeners of one parent, each with a number from 1. One that ends is replaced: at once, or
  * with a growing delay when it was never ready.
  */
-export class Family implements Readiness {
+export class ProcessGroup implements Readiness {
   /** Called when the first process of all is ready. */
   onFirstReady: (addresses: Addresses) => void = () => {}
   exits = 0
