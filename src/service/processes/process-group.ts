@@ -194,7 +194,7 @@ const isSilent = ({ silentTicks = 0 }: Child) => silentTicks >= SILENT_TICKS
 const isReady = (child: Child) => child.ready && !isSilent(child)
 
 function reasonOf(child: Child | undefined): string {
-  if (!child) return 'ended, and is started again'
+  if (!child) return 'ended, and is being restarted'
   return isSilent(child) ? 'does not respond' : child.reason
 }
 

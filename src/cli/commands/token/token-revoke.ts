@@ -113,7 +113,7 @@ async function jtiIn(file: string): Promise<string> {
     tokenIn(await readInput(file, 'no token: name a file, or pipe the token to standard input.')),
   )
   if (typeof claims.jti === 'string') return claims.jti
-  throw new CliError(EXIT.usage, 'the token has no claim "jti".')
+  throw new CliError(EXIT.usage, 'the token has no claim "jti". Revoke all tokens of its key: --key <id>.')
 }
 
 /** Renamed into its place: Envoy reads a file when it is moved there. */
