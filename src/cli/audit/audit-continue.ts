@@ -12,7 +12,7 @@ import type { Output } from '../output.ts'
 import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from './checkpoint-files.ts'
 
 /**
- * Signs which checkpoints a restore of the database made void. The rest of the trail has to verify. @throws {CliError}
+ * Signs a statement of the checkpoints that a restore of the database contradicts. The rest of the trail has to verify. @throws {CliError}
  */
 export async function continueAudit(
   environment: NodeJS.ProcessEnv,

@@ -129,7 +129,7 @@ function verify(audit: Command, environment: NodeJS.ProcessEnv): void {
 
 function continueAfterRestore(audit: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(audit, 'continue', {
-    summary: 'after a restore of the database: sign which checkpoints it made void',
+    summary: 'after a restore of the database: sign a statement of the checkpoints that it contradicts',
     details:
       'Checkpoints of rows that a restore lost contradict the trail. The command compares them with the database in ' +
       'MIGRATE_DATABASE_URL or DATABASE_URL, verifies the trail without them, and prints a line signed with a key that is ' +

@@ -127,10 +127,10 @@ interface Voided {
 
 function correctionVerbs(parent: Command, environment: NodeJS.ProcessEnv): void {
   const take = resultVerb(parent, 'void <reporter>', {
-    summary: 'take back what a deleted reporter sent from a time on',
+    summary: 'take back the usage that a deleted reporter sent since a time',
     details:
-      'For a stolen secret: delete the reporter first. Totals of the last hours are computed again from the earlier records; of ' +
-      'older hours nothing is left; closed months are corrected in the current hour.',
+      'For a stolen secret: delete the reporter first. In the last hours, for which Mintmark keeps single records, it takes back those ' +
+      'that arrived since the time; in older hours, everything from this reporter. Closed months are corrected in the current hour.',
     examples: [
       'mintmark usage-reporter void rep_6Yw2Hs8KqR4nVb1C --since 2026-11-24T09:00:00Z --reason stolen',
     ],
