@@ -7,7 +7,7 @@ import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
 import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
-import { endTokensOfKeys, endTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
+import { revokeTokensOfKeys, revokeTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
 import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
 import {
@@ -149,12 +149,12 @@ async function end(
     if (!locked || (tenantId !== null && locked.key.tenantId !== tenantId))
       throw new NotFound('key', ended.key)
     await refuseTooManyEnds(trx, actor, { key: ended.key })
-    const [entry] = await endTokensOfKeys(trx, [ended.key], reason)
+    const [entry] = await revokeTokensOfKeys(trx, [ended.key], reason)
     return { id: entry?.id ?? '', changes: [{ kind: 'key', id: ended.key }] }
   }
   if (!(await lockTenant(trx, ended.tenant))) throw new NotFound('tenant', ended.tenant)
   await refuseTooManyEnds(trx, actor, { tenant: ended.tenant })
-  const [entry] = await endTokensOfTenant(trx, ended.tenant, reason)
+  const [entry] = await revokeTokensOfTenant(trx, ended.tenant, reason)
   return { id: entry?.id ?? '', changes: [{ kind: 'tenant', id: ended.tenant }] }
 }
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
-import { bodyOf, changesOf, endTokens, removedLabels, unset } from '../field-options.ts'
+import { bodyOf, changesOf, revokeTokens, removedLabels, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
 import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
 import {
@@ -115,7 +115,7 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   })
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   command.addOption(removedLabels())
-  command.addOption(endTokens())
+  command.addOption(revokeTokens())
   command.addOption(
     unset(
       unsettable(TENANT_SETTINGS),

@@ -4,7 +4,7 @@ import { path } from '../../admin-client.ts'
 import {
   bodyOf,
   changesOf,
-  endTokens,
+  revokeTokens,
   overlap,
   removedLabels,
   replaced,
@@ -63,7 +63,7 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   command
     .addOption(removedLabels())
-    .addOption(endTokens())
+    .addOption(revokeTokens())
     .addOption(unset(unsettable(KEY_SETTINGS), 'inherit this setting from the tenant again'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
