@@ -1,4 +1,4 @@
-import { countCreated, findCreated, type CreatedKeys, revokeCreated } from '../api-keys/created-keys.ts'
+import { type CreatedKeys, countCreated, findCreated, revokeCreated } from '../api-keys/created-keys.ts'
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'

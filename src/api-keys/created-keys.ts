@@ -1,11 +1,11 @@
 import type { Mutation } from '../audit/audit-log.ts'
 import type { Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
+import { type AddedSecret, countAddedSecrets, findAddedSecrets } from './added-secret-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { lockApiKeys, setSecretsRevoked } from './api-key-repository.ts'
 import { countUnrevoked, findUnrevoked } from './key-revocation-repository.ts'
 import { revokeLocked } from './key-revocations.ts'
-import { type AddedSecret, countAddedSecrets, findAddedSecrets } from './added-secret-repository.ts'
 
 /** Unrevoked keys that certain administrators created, and usable secrets that they added to keys of others by rotation. */
 export interface CreatedKeys {
@@ -14,7 +14,11 @@ export interface CreatedKeys {
 }
 
 /** At most `most` of each, newest first. `creators` are ids of admin tokens. */
-export async function findCreated(db: Handle, creators: readonly string[], most: number): Promise<CreatedKeys> {
+export async function findCreated(
+  db: Handle,
+  creators: readonly string[],
+  most: number,
+): Promise<CreatedKeys> {
   const keys = await findUnrevoked(db, { createdBy: creators }, { limit: most, lock: false })
   return { keys, secrets: await findAddedSecrets(db, creators, most) }
 }

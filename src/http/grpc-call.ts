@@ -173,7 +173,10 @@ export class GrpcCall implements Holder {
     if (this.#bytes[0] !== 0 && !(this.#mayBePacked && this.#bytes[0] === 1))
       this.refuse(STATUS.unimplemented, 'This compression is not supported. Send the message uncompressed.')
     else if (this.#announced > this.#longest + PREFIX_BYTES)
-      this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes. Send a shorter one.`)
+      this.refuse(
+        STATUS.resourceExhausted,
+        `The message is longer than ${this.#longest} bytes. Send a shorter one.`,
+      )
     else if (this.#length > this.#announced)
       this.refuse(STATUS.unimplemented, 'More than one message is not supported. Send one.')
   }

@@ -1,7 +1,7 @@
 import { lockApiKeys } from '../api-keys/api-key-repository.ts'
 import type { Mutation } from '../audit/audit-log.ts'
-import { deleteCredential } from './key-credential-repository.ts'
 import { type AddedCredential, findAddedCredentials } from './added-credential-repository.ts'
+import { deleteCredential } from './key-credential-repository.ts'
 
 /**
  * Deletes at most `most` of the credentials that certain administrators added to keys of others; fewer mean that none is left.

@@ -93,7 +93,8 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
   const installation = toInstallation({ ...row, ...after })
   return {
     installation,
-    changes: inserted || !same ? { before: inserted ? undefined : byIds(before), after: byIds(after) } : undefined,
+    changes:
+      inserted || !same ? { before: inserted ? undefined : byIds(before), after: byIds(after) } : undefined,
     warnings: policyWarnings(installation.policy, input),
   }
 }

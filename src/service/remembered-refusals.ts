@@ -1,6 +1,12 @@
 import type { OtherReplicas } from '../admin/explain/explanation-wire.ts'
 import type { Config } from '../config/config.ts'
-import { newest, RecentRefusals, readRefusal, readRefusalQuery, type RefusalQuery } from '../http/recent-refusals.ts'
+import {
+  newest,
+  RecentRefusals,
+  type RefusalQuery,
+  readRefusal,
+  readRefusalQuery,
+} from '../http/recent-refusals.ts'
 import { ReplicaQuestions } from '../installation/replica-questions.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
@@ -30,7 +36,10 @@ export function buildRemembered(
 }
 
 /** What the other replicas remember of it. */
-export async function refusalsElsewhere(questions: ReplicaQuestions, query: RefusalQuery): Promise<OtherReplicas> {
+export async function refusalsElsewhere(
+  questions: ReplicaQuestions,
+  query: RefusalQuery,
+): Promise<OtherReplicas> {
   const asked = await questions.ask(query)
   if (!asked) return { refusals: [], running: undefined, answered: 0 }
   const { running, answers } = asked

@@ -72,7 +72,9 @@ async function open(
   if (held) return { ...key, privateKey: held }
   const privateKey = importPrivateKey(await encryption.decrypt(key.kid, encrypted))
   if (isKeyPair(privateKey, key)) return { ...key, privateKey }
-  throw new KeyDecryptionError(`The private key of the signing key ${key.kid} belongs to another public key. Restore its row from a backup.`)
+  throw new KeyDecryptionError(
+    `The private key of the signing key ${key.kid} belongs to another public key. Restore its row from a backup.`,
+  )
 }
 
 export function withoutPrivateKey({ encrypted: _, ...key }: StoredKey): SigningKey {

@@ -114,7 +114,11 @@ async function create(
   if (!generated) return undefined
   const encrypted = encryption.encrypt(generated.kid, generated.privateJwk)
   await insertSigningKey(trx, seals, { ...generated, state, activatesAt, encrypted, now })
-  return event('create', generated.kid, fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }))
+  return event(
+    'create',
+    generated.kid,
+    fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }),
+  )
 }
 
 function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | undefined {

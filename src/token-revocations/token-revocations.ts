@@ -7,7 +7,7 @@ import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
 import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
-import { revokeTokensOfKeys, revokeTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
+import { holdersOf, revokeTokensOfKeys, revokeTokensOfTenant } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
 import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
 import {

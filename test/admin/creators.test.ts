@@ -301,7 +301,10 @@ describe('Revoking an admin token', () => {
       await holder.query('UPDATE admin_tokens SET revoked_at = now() WHERE id = $1', [creator.id])
       await holder.query('COMMIT')
       const { status, body } = await change
-      expect([status, body.detail]).toEqual([403, 'The admin token of this request is revoked. Use another one.'])
+      expect([status, body.detail]).toEqual([
+        403,
+        'The admin token of this request is revoked. Use another one.',
+      ])
     } finally {
       await holder.end()
     }

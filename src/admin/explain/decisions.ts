@@ -157,7 +157,10 @@ const decided = (
   rules: applied(rules, reason, { asksModel: model !== undefined }),
 })
 
-function rightsReason(rights: EffectiveRights, { audience, scope, model }: GatewayRequest): RefusalReason | undefined {
+function rightsReason(
+  rights: EffectiveRights,
+  { audience, scope, model }: GatewayRequest,
+): RefusalReason | undefined {
   const obstacle = audienceObstacle(rights, audience, scope)
   if (obstacle) return obstacle
   return model === undefined || maySend(model, rights) ? undefined : 'model_not_allowed'

@@ -6,7 +6,7 @@ import { explanationBody } from '../bodies/explanation-body.ts'
 import * as field from '../fields.ts'
 import { ForeignTenant } from '../foreign-tenant.ts'
 import { type AdminRoute, route } from '../route.ts'
-import type { GatewayRequest, Decision } from './decisions.ts'
+import type { Decision, GatewayRequest } from './decisions.ts'
 import { type Explaining, toWire } from './explanation-wire.ts'
 
 const MOST_REFUSALS = 10

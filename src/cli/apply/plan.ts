@@ -144,7 +144,11 @@ async function pruneSteps(
   return steps
 }
 
-function keysInTheWay({ id, created_by_set }: Member, gone: readonly Member[], state: InstallationState): string[] {
+function keysInTheWay(
+  { id, created_by_set }: Member,
+  gone: readonly Member[],
+  state: InstallationState,
+): string[] {
   if (!created_by_set) return []
   return [...state.objects.key.values()].flatMap(key => {
     if (key.tenant !== id || !['active', 'disabled'].includes(key.state)) return []

@@ -94,7 +94,10 @@ function createStep({ name, document }: DeclaredObject, destination: Destination
     document,
     perform: async run => {
       const admin = run.admin.with(forSet(run, name))
-      const created = await admin.post<{ id: string; secret: string }>('/usage-reporters', { name, audiences })
+      const created = await admin.post<{ id: string; secret: string }>('/usage-reporters', {
+        name,
+        audiences,
+      })
       try {
         await destination.write(created.secret)
       } catch (error) {

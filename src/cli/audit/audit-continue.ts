@@ -50,7 +50,14 @@ export async function continueAudit(
     const from = last ? { id: last.id, hash: last.hash } : { id: 0, hash: '0'.repeat(64) }
     const at = new Date(systemClock.wallMs()).toISOString()
     const heads = lost.map(({ id, hash }) => ({ id, hash }))
-    const continuation = await signer.signContinuation({ issuer, installation, at, reason, from, lost: heads })
+    const continuation = await signer.signContinuation({
+      issuer,
+      installation,
+      at,
+      reason,
+      from,
+      lost: heads,
+    })
     return { continuation, from, lost }
   })
   const farthest = Math.max(...lost.map(({ id }) => id))

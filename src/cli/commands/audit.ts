@@ -97,7 +97,9 @@ function checkpoint(audit: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the JWS',
   }).action(
     action(environment, async ({ admin, output }) => {
-      const checkpoint = await admin.get<{ id: number; jws: string; key_thumbprint: string }>('/audit-checkpoint')
+      const checkpoint = await admin.get<{ id: number; jws: string; key_thumbprint: string }>(
+        '/audit-checkpoint',
+      )
       await output.either({ text: checkpoint.jws, json: checkpoint, id: checkpoint.jws })
       output.note(`Checkpoint of row ${checkpoint.id}, signed with the key ${checkpoint.key_thumbprint}.`)
     }),

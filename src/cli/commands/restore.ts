@@ -32,7 +32,8 @@ export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv
     }),
   )
   const reconcile = resultVerb(restore, 'reconcile', {
-    summary: 'repeat the revocations, suspensions and deletions since the backup: print the plan, or carry it out',
+    summary:
+      'repeat the revocations, suspensions and deletions since the backup: print the plan, or carry it out',
     details:
       `${WHERE} Each step is an ordinary revocation, suspension or deletion with its audit rows. An object that is waived stays ` +
       'as it is in the database. Until everything is applied or waived it is refused, /readyz has a warning, and the alert ' +

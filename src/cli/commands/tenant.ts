@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
-import { bodyOf, changesOf, revokeTokens, removedLabels, unset } from '../field-options.ts'
+import { bodyOf, changesOf, removedLabels, revokeTokens, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
 import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
 import {

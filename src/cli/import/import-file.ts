@@ -18,7 +18,8 @@ export const readClients = (file: string): Promise<string> => textOf(file, LONGE
 export function clientsOf(text: string, file: string): object[] {
   const content = text
   const clients = content.trimStart().startsWith('{') ? ndjson(content) : csv(content)
-  if (clients.length === 0) throw new CliError(EXIT.usage, `${file} contains no clients. Write one on each line.`)
+  if (clients.length === 0)
+    throw new CliError(EXIT.usage, `${file} contains no clients. Write one on each line.`)
   return clients
 }
 

@@ -4,10 +4,10 @@ import { path } from '../../admin-client.ts'
 import {
   bodyOf,
   changesOf,
-  revokeTokens,
   overlap,
   removedLabels,
   replaced,
+  revokeTokens,
   seconds,
   unset,
 } from '../../field-options.ts'
@@ -46,7 +46,10 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
   repeatable(command).action(
     action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
       const created = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
-      await output.secret(created, secretTexts(created, `Created ${created.id} for the tenant ${created.tenant}.`))
+      await output.secret(
+        created,
+        secretTexts(created, `Created ${created.id} for the tenant ${created.tenant}.`),
+      )
     }),
   )
 }

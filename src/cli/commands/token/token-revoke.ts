@@ -81,7 +81,11 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
       const named = String((body as Record<string, unknown>)[subject])
       await confirm({ warning: `${WARNINGS[subject]} ${named}.`, name: named })
       const created = await admin.post<TokenRevocation>('/token-revocations', body)
-      await output.changed(created, VIEW, `Revoked: ${created.id}. The entry ends ${moment(created.ends_at)}.`)
+      await output.changed(
+        created,
+        VIEW,
+        `Revoked: ${created.id}. The entry ends ${moment(created.ends_at)}.`,
+      )
     }),
   )
   const all = listVerb(token, 'revocations', {
