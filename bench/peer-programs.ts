@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * The programs of other issuers, as their makers publish them: Keycloak's distribution from Maven Central, which needs
+ * The programs of other issuers, as their creators publish them: Keycloak's distribution from Maven Central, which needs
  * Maven, unzip and Java 17 or later, and Ory Hydra built from its Go module, which needs Go. They are kept in the user's
  * cache; only the first run downloads and builds.
  */

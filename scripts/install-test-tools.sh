@@ -46,5 +46,5 @@ if ! command -v promtool >/dev/null && [ ! -x "$cache/prometheus/usr/bin/promtoo
   fi
 fi
 prometheus=$(command -v promtool || ls "$cache/prometheus/usr/bin/promtool" 2>/dev/null || echo 'no promtool')
-echo "judges: PyJWT, Authlib, openai, anthropic, LangChain, LiteLLM, schemathesis and uvicorn in $cache/python, LiteLLM's proxy in $cache/litellm, Claude Code in $cache/claude-code, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
+echo "test tools: PyJWT, Authlib, openai, anthropic, LangChain, LiteLLM, schemathesis and uvicorn in $cache/python, LiteLLM's proxy in $cache/litellm, Claude Code in $cache/claude-code, $(command -v pgbouncer || echo 'no pgbouncer'), $(command -v redis-server || echo 'no redis-server'), $cache/bin/helm, $(command -v faketime || echo 'no faketime'), $(command -v chromium || echo 'no chromium'), $prometheus"
 bash "$(dirname "$0")/install-java-clients.sh"

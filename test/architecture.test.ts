@@ -36,7 +36,7 @@ const PACKAGES: Record<string, RegExp> = {
   pg: /^(database|embedded-postgres)\//,
   'ipaddr.js': /^system\/(ip|public)-address/,
   'lru-cache':
-    /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/minted-tokens|^admin\/admin-auth/,
+    /^directory\/(key-statuses|known-repository|negative-cache)|^tokens\/issued-tokens|^admin\/admin-auth/,
   'rate-limiter-flexible': /^system\/minute-limit/,
   pino: /^system\/logger/,
   'prom-client': /^system\/(merged-)?metrics/,

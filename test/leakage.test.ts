@@ -202,8 +202,8 @@ async function signingKeys(): Promise<void> {
   )
   for (const { kid, bytes } of rows) {
     const { d } = await encryption.decrypt(kid, { encryptionKeyId: id, bytes })
-    plant(`the private half of ${kid}`, d)
-    plant(`the private half of ${kid}, its bytes`, Buffer.from(d ?? '', 'base64url'))
+    plant(`the private key of ${kid}`, d)
+    plant(`the private key of ${kid}, its bytes`, Buffer.from(d ?? '', 'base64url'))
   }
 }
 

@@ -1,5 +1,5 @@
 -- Who created a key or a secret: `root`, or an admin token's id. null: created before this version. "mintmark migrate" then fills
--- it from the audit trail, where that still has the row (src/database/makers.ts). The indexes are in db/indexes.sql.
+-- it from the audit trail, where that still has the row (src/database/creators.ts). The indexes are in db/indexes.sql.
 ALTER TABLE api_keys ADD COLUMN created_by text;
 ALTER TABLE api_key_secrets
   ADD COLUMN created_by  text,

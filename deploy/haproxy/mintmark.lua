@@ -212,7 +212,7 @@ local function holds(payload, claim, model)
   return find(names_in(payload, claim), '"' .. model .. '"', 1, true) ~= nil
 end
 
--- The names in the token, in the form of OpenAI's list and of Anthropic's; below the list one of them, by its name.
+-- The models of the token, in a list that OpenAI's and Anthropic's clients read; below the path of the list, the one with this name.
 core.register_action("mintmark_list", { "http-req" }, function(txn)
   local payload = txn:get_var("txn.payload") or ""
   local asked = string.match(txn.sf:path(), "^/v1/models/(.*)$")

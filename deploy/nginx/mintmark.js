@@ -483,7 +483,8 @@ function cacheKey(r) {
 const credentialsOf = r =>
   r.rawHeadersIn.filter(header => CREDENTIAL_HEADERS.indexOf(header[0].toLowerCase().replace(/_/g, '-')) >= 0)
 
-// Exactly one credential, in each header once; a key of Mintmark's form with the right checksum, or what may be a token.
+// Exactly one credential, in each header once: a string with the format and the checksum of an API key, or with the format of a
+// token.
 function kind(r) {
   if (r.rawHeadersIn.length > MOST_HEADERS) return 'excess'
   const shown = credentialsOf(r)
@@ -500,7 +501,7 @@ function kind(r) {
 
 const isAuthorization = header => header[0].toLowerCase() === 'authorization'
 
-// '' where the header has another form.
+// '' where the header has another format.
 function bearerOf(r) {
   const found = /^bearer +([\x21-\x7e]+)$/i.exec((r.headersIn.Authorization || '').trim())
   return found ? found[1] : ''
@@ -509,11 +510,11 @@ function bearerOf(r) {
 const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key']
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-// Keys that were imported with "lookup" have no checksum. The form of them lets them through to the check: /^sk-[\w-]+$/ for keys
-// of LiteLLM. undefined: none.
+// Keys that were imported with "lookup" have no checksum. A pattern of their format lets them through to the check:
+// /^sk-[\w-]+$/ for keys of LiteLLM. undefined: none.
 const IMPORTED_KEYS = undefined
 
-// The form of a key, and its last six characters: the CRC-32 of all before them, in base 62.
+// The format of an API key, and its last six characters: the CRC-32 of all before them, in base 62.
 function isWhole(key) {
   if (IMPORTED_KEYS && key.length >= 25 && key.length <= 512 && IMPORTED_KEYS.test(key)) return true
   if (!/^mmk_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}$/.test(key)) return false
@@ -554,7 +555,7 @@ async function shownToken(r) {
   return { jwt: jwt, claims: claims }
 }
 
-// The names in the token, in the form of OpenAI's list and of Anthropic's. Not the engine's list, which contains every tenant's
+// The models of the token, in a list that OpenAI's and Anthropic's clients read. Not the list of the engine, which contains every tenant's
 // adapters.
 async function models(r) {
   r.headersOut['Content-Type'] = 'application/json'

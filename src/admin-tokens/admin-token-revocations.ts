@@ -1,4 +1,4 @@
-import { countMade, findMade, type MadeKeys, revokeMade } from '../api-keys/made-keys.ts'
+import { type CreatedKeys, countCreated, findCreated, revokeCreated } from '../api-keys/created-keys.ts'
 import { type Actor, fieldChanges } from '../audit/audit-event.ts'
 import { type Mutation, mutate } from '../audit/audit-log.ts'
 import type { Database, Handle } from '../database/database.ts'
@@ -8,8 +8,8 @@ import {
   type AddedCredential,
   countAddedCredentials,
   findAddedCredentials,
-} from '../identity-providers/made-credential-repository.ts'
-import { deleteMadeCredentials } from '../identity-providers/made-credentials.ts'
+} from '../identity-providers/added-credential-repository.ts'
+import { deleteAddedCredentials } from '../identity-providers/added-credentials.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { type AdminToken, adminTokenTarget, adminTokenVersion, introspectorChanges } from './admin-token.ts'
 import {
@@ -32,7 +32,7 @@ const MOST_COUNTED = 10_000
 const MOST_SHOWN = 100
 
 /** Numbers of objects: `keys` that the tokens made, and `secrets` and `credentials` that they added to keys of others. */
-interface MadeCount {
+interface CreatedCount {
   adminTokens: number
   keys: number
   secrets: number
@@ -40,15 +40,15 @@ interface MadeCount {
 }
 
 /** What a cascade revoked, and how many objects are left for the next request. */
-export interface Cascade extends MadeCount {
+export interface Cascade extends CreatedCount {
   left: number
 }
 
 /** What a revocation would end: the first objects, and the numbers of all, each at most MOST_COUNTED. */
 export interface RevocationRehearsal {
-  count: MadeCount
+  count: CreatedCount
   tokens: readonly AdminToken[]
-  made: MadeKeys & { credentials: readonly AddedCredential[] }
+  created: CreatedKeys & { credentials: readonly AddedCredential[] }
 }
 
 /**
@@ -108,28 +108,28 @@ export class AdminTokenRevocations {
         return {
           count: { ...NOTHING, adminTokens: own.length },
           tokens: own,
-          made: { keys: [], secrets: [], credentials: [] },
+          created: { keys: [], secrets: [], credentials: [] },
         }
       const count = await countLeft(trx, id)
-      const makers = await makersOf(trx, id)
+      const creators = await creatorsOf(trx, id)
       return {
         count: { ...count, adminTokens: count.adminTokens + own.length },
         tokens: [...own, ...(await findDescendants(trx, id, MOST_SHOWN))].slice(0, MOST_SHOWN),
-        made: {
-          ...(await findMade(trx, makers, MOST_SHOWN)),
-          credentials: await findAddedCredentials(trx, makers, MOST_SHOWN),
+        created: {
+          ...(await findCreated(trx, creators, MOST_SHOWN)),
+          credentials: await findAddedCredentials(trx, creators, MOST_SHOWN),
         },
       }
     })
   }
 }
 
-const NOTHING: MadeCount = { adminTokens: 0, keys: 0, secrets: 0, credentials: 0 }
+const NOTHING: CreatedCount = { adminTokens: 0, keys: 0, secrets: 0, credentials: 0 }
 
-const total = ({ adminTokens, keys, secrets, credentials }: MadeCount) =>
+const total = ({ adminTokens, keys, secrets, credentials }: CreatedCount) =>
   adminTokens + keys + secrets + credentials
 
-const sum = (a: MadeCount, b: MadeCount): MadeCount => ({
+const sum = (a: CreatedCount, b: CreatedCount): CreatedCount => ({
   adminTokens: a.adminTokens + b.adminTokens,
   keys: a.keys + b.keys,
   secrets: a.secrets + b.secrets,
@@ -149,7 +149,7 @@ async function revokePart(
   seals: RowSeals,
   id: string,
   reason: string | null,
-): Promise<MadeCount> {
+): Promise<CreatedCount> {
   const { trx } = mutation
   let adminTokens = 0
   for (;;) {
@@ -160,20 +160,20 @@ async function revokePart(
     if (adminTokens === MOST_AT_ONCE) return { ...NOTHING, adminTokens }
     if (tokens.length === 0) break
   }
-  const makers = await makersOf(trx, id)
+  const creators = await creatorsOf(trx, id)
   let most = MOST_AT_ONCE - adminTokens
-  const { keys, secrets } = await revokeMade(mutation, seals, makers, { reason, most })
+  const { keys, secrets } = await revokeCreated(mutation, seals, creators, { reason, most })
   most -= keys.length + secrets.length
-  const { length: credentials } = await deleteMadeCredentials(mutation, makers, { reason, most })
+  const { length: credentials } = await deleteAddedCredentials(mutation, creators, { reason, most })
   return { adminTokens, keys: keys.length, secrets: secrets.length, credentials }
 }
 
 /** The token, and those that it issued, directly or indirectly, in any state. */
-const makersOf = async (db: Handle, id: string) => [id, ...(await findDescendantIds(db, id))]
+const creatorsOf = async (db: Handle, id: string) => [id, ...(await findDescendantIds(db, id))]
 
-async function countLeft(db: Handle, id: string): Promise<MadeCount> {
+async function countLeft(db: Handle, id: string): Promise<CreatedCount> {
   const adminTokens = await countDescendants(db, id)
-  const makers = await makersOf(db, id)
-  const credentials = await countAddedCredentials(db, makers, MOST_COUNTED)
-  return { adminTokens, ...(await countMade(db, makers, MOST_COUNTED)), credentials }
+  const creators = await creatorsOf(db, id)
+  const credentials = await countAddedCredentials(db, creators, MOST_COUNTED)
+  return { adminTokens, ...(await countCreated(db, creators, MOST_COUNTED)), credentials }
 }

@@ -144,7 +144,8 @@ export class AdminTokens {
   async hold(trx: Handle, id: string): Promise<void> {
     const held = await holdAdminToken(trx, id)
     const state = held ? adminTokenState(held.token, held.now) : 'revoked'
-    if (state !== 'active') throw new Forbidden(`The admin token of this request is ${state}.`)
+    if (state !== 'active')
+      throw new Forbidden(`The admin token of this request is ${state}. Use another one.`)
   }
 
   async #noteUse(

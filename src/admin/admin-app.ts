@@ -197,7 +197,7 @@ const readObject = ({
  * The caller has changed it, so may read it.
  */
 function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
-  const made: Record<string, string> = {
+  const readPaths: Record<string, string> = {
     tenant: '/tenants/:id',
     key: '/keys/:id',
     'admin-token': '/admin-tokens/:id',
@@ -208,7 +208,7 @@ function rereader(routes: readonly AdminRoute[]): Mounting['reread'] {
   return async (definition, params, target) => {
     if (!replayBodyOf(definition)) return undefined
     const named = reading.find(({ path }) => definition.path.startsWith(`${path}/`))
-    const route = named ?? reading.find(({ path }) => path === made[target?.kind ?? ''])
+    const route = named ?? reading.find(({ path }) => path === readPaths[target?.kind ?? ''])
     const shown = named ? params : { id: target?.id ?? '' }
     return route?.handle({ actor: SYSTEM, admin: ROOT, params: shown, query: {}, body: undefined })
   }

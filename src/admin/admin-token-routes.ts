@@ -161,7 +161,7 @@ const cascadeToWire = ({ adminTokens, keys, secrets, credentials, left }: Cascad
   left,
 })
 
-function rehearsalToWire({ count, tokens, made }: RevocationRehearsal) {
+function rehearsalToWire({ count, tokens, created }: RevocationRehearsal) {
   return {
     dry_run: true,
     would_revoke: count.adminTokens,
@@ -169,9 +169,9 @@ function rehearsalToWire({ count, tokens, made }: RevocationRehearsal) {
     would_revoke_secrets: count.secrets,
     would_delete_credentials: count.credentials,
     admin_tokens: tokens.map(({ id, name, role }) => ({ id, name, role })),
-    keys: made.keys.map(({ id, tenantId, name }) => ({ id, tenant: tenantId, name })),
-    secrets: made.secrets.map(onKey),
-    credentials: made.credentials.map(onKey),
+    keys: created.keys.map(({ id, tenantId, name }) => ({ id, tenant: tenantId, name })),
+    secrets: created.secrets.map(onKey),
+    credentials: created.credentials.map(onKey),
   }
 }
 

@@ -29,7 +29,7 @@ export const labels = z.record(labelName, text(200), 'must be an object with tex
 export const pepperId = z
   .string('must be text')
   .regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be the id of a pepper, like p1')
-export const maker = z
+export const creator = z
   .string('must be text')
   .regex(/^(root|system|adm_[0-9A-Za-z]{16})$/, 'must be root, system, or the id of an admin token')
 export const keyId = z

@@ -17,7 +17,7 @@ export const tenantKeyQuery = pageQuery.extend({
   label: field.labelFilter
     .optional()
     .describe('Only keys with this label: `name=value`, or `name` for any value.'),
-  created_by: field.maker
+  created_by: field.creator
     .optional()
     .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
   expires_before: field.instant.optional().describe('Only keys that expire before this time.'),
@@ -41,7 +41,7 @@ export const keyQuery = tenantKeyQuery.extend({
 export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | undefined): KeyFilter {
   const {
     label,
-    created_by: maker,
+    created_by: creator,
     expires_before: expiresBefore,
     unused_since: unusedSince,
     imported,
@@ -50,7 +50,7 @@ export function keyFilter(query: z.output<typeof keyQuery>, tenantId: string | u
   return withoutUndefined({
     tenantId,
     label,
-    createdBy: maker === undefined ? undefined : [maker],
+    createdBy: creator === undefined ? undefined : [creator],
     expiresBefore,
     unusedSince,
     imported,

@@ -17,7 +17,7 @@ const filter = z
       label: field.labelFilter
         .optional()
         .describe('Only keys with this label: `name=value`, or `name` for any value.'),
-      created_by: field.maker
+      created_by: field.creator
         .optional()
         .describe('Only keys created by this administrator: `root`, or the id of an admin token.'),
       created_before: field.instant.optional().describe('Only keys created before this time.'),

@@ -104,7 +104,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'revokeSigningKey',
       summary: 'Revoke a signing key',
       details:
-        'Use this when a private key may have leaked. The key is removed from the JWKS, and every replica that reaches the database stops signing with the key. The response lists the replicas, each with whether it may still sign with the key, and the verifiers that may still accept it. Idempotent.',
+        'Use this when a private key may have leaked. The key is removed from the JWKS, and every replica that reaches the database stops signing with the key. The response says for each replica whether it may still sign with the key. It also lists the verifiers that may still accept the key. Idempotent.',
       answers: { 200: emergencyBody },
       conflicts: ['signing_key_held'],
       example: { body: { reason: 'leaked' } },

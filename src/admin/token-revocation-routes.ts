@@ -69,12 +69,12 @@ export function tokenRevocationRoutes(
       tellsVersion: true,
       body: revocation,
       handle: async ({ actor, admin, body: { reason, ...given } }) => {
-        const made = await revocations.create(actor, endedBy(admin, given), {
+        const revocation = await revocations.create(actor, endedBy(admin, given), {
           reason,
           tenantId: admin.tenantId,
         })
-        const { wire, version } = await shown(admin, made)
-        return created(`${LIST}/${made.id}`, wire, version)
+        const { wire, version } = await shown(admin, revocation)
+        return created(`${LIST}/${revocation.id}`, wire, version)
       },
     }),
     route({

@@ -13,11 +13,11 @@ import { settingsOf } from '../tenants/setting.ts'
 import { findTenants } from '../tenants/tenant-repository.ts'
 import { getTenant } from '../tenants/tenants.ts'
 import { tierPriorities, tierRights } from '../tenants/tier-repository.ts'
-import { areTokensEnded } from '../tenants/token-epoch-repository.ts'
+import { areTokensRevoked } from '../tenants/token-epoch-repository.ts'
 import { type ApiKey, formatCredential, randomId } from './api-key.ts'
 import { insertSecret, listUsage, setDisabled, setSecretRevoked, updateApiKey } from './api-key-repository.ts'
 import { type Inspection, inspectSecret } from './inspection.ts'
-import { changeKey, checkSettings, endTokens, getKey, refuseRevoked } from './key-change.ts'
+import { changeKey, checkSettings, getKey, refuseRevoked, revokeTokens } from './key-change.ts'
 import type { KeyDigests } from './key-digest.ts'
 import type { KeyFilter } from './key-filter.ts'
 import { listApiKeys } from './key-list-repository.ts'
@@ -133,7 +133,7 @@ export class ApiKeys {
       refuseRevoked(before)
       const settings = patchedSettings(before, patch)
       const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
-      const ended = tokens ? await endTokens(trx, actor, id, 'key updated') : undefined
+      const ended = tokens ? await revokeTokens(trx, actor, id, 'key updated') : undefined
       if (Object.keys(changes).length === 0) return ended
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
@@ -165,8 +165,8 @@ export class ApiKeys {
       const isSame = Boolean(key.disabledAt) === disabled
       if (!isSame) await setDisabled(trx, id, disabled)
       // A repeated call ends nothing again: no limit of writes holds for what takes a right away.
-      const isEnded = isSame && key.disabledAt && (await areTokensEnded(trx, id, key.disabledAt))
-      const ended = tokens && !isEnded ? await endTokens(trx, actor, id, 'key disabled') : undefined
+      const isEnded = isSame && key.disabledAt && (await areTokensRevoked(trx, id, key.disabledAt))
+      const ended = tokens && !isEnded ? await revokeTokens(trx, actor, id, 'key disabled') : undefined
       return isSame ? ended : (ended ?? {})
     })
   }
@@ -212,20 +212,20 @@ export class ApiKeys {
       )
       return { secretId: { to: issued.secretId }, ...(ends.length > 0 && { secretEnds: { to: ends } }) }
     })
-    if (!issued) throw new Error('the rotation made no secret')
+    if (!issued) throw new Error('the rotation created no secret')
     return issued
   }
 
   async #addSecret(
     trx: Handle,
     keyId: string,
-    made: { createdBy: string; byRotation: boolean },
+    origin: { createdBy: string; byRotation: boolean },
     pending?: Omit<PendingSecret, 'secretId'>,
   ): Promise<IssuedSecret> {
     const secret = formatCredential('mmk', keyId.slice('key_'.length), this.#random)
     const secretId = `sec_${randomId(this.#random)}`
     await holdPepper(trx, this.#digests.storing)
-    await insertSecret(trx, { id: secretId, keyId, ...made, ...this.#digests.forStoring(secret) })
+    await insertSecret(trx, { id: secretId, keyId, ...origin, ...this.#digests.forStoring(secret) })
     if (pending) await insertPending(trx, { secretId, ...pending })
     return { key: await getKey(trx, keyId), secretId, secret }
   }

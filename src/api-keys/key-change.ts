@@ -6,7 +6,7 @@ import type { Policy } from '../installation/policy.ts'
 import { registeredModels } from '../tenants/model-repository.ts'
 import type { Tenant } from '../tenants/tenant.ts'
 import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
-import { endTokensOfKeys } from '../tenants/token-epoch-repository.ts'
+import { revokeTokensOfKeys } from '../tenants/token-epoch-repository.ts'
 import { type ApiKey, keyVersion } from './api-key.ts'
 import { findApiKey, lockApiKey } from './api-key-repository.ts'
 import { keyFaults } from './key-limits.ts'
@@ -43,14 +43,14 @@ export async function getKey(db: Handle, id: string): Promise<ApiKey> {
 }
 
 /** Revokes all issued tokens of the key, whose row is locked. Returns what the audit trail says. @throws {TooMany} */
-export async function endTokens(
+export async function revokeTokens(
   trx: Handle,
   actor: Actor,
   id: string,
   reason: string,
 ): Promise<FieldChanges> {
   await refuseTooManyEnds(trx, actor, { key: id })
-  await endTokensOfKeys(trx, [id], reason)
+  await revokeTokensOfKeys(trx, [id], reason)
   return { tokens: { to: 'ended' } }
 }
 

@@ -9,7 +9,7 @@ import type { KeyFilter } from './key-filter.ts'
 import { isUsable, isUsableSecret } from './key-state-repository.ts'
 
 /**
- * Newest first. Without a filter, or for one tenant or maker, in the order of an index; otherwise by spans
+ * Newest first. Without a filter, or for one tenant or creator, in the order of an index; otherwise by spans
  * (database/spans.ts).
  */
 export async function listApiKeys(

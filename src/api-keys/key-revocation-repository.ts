@@ -3,7 +3,7 @@ import { countOf } from '../database/count.ts'
 import type { Handle } from '../database/database.ts'
 import type { RowSeals } from '../installation/row-seals.ts'
 import { removeGrants } from '../tenants/grant-repository.ts'
-import { endTokensOfKeys } from '../tenants/token-epoch-repository.ts'
+import { revokeTokensOfKeys } from '../tenants/token-epoch-repository.ts'
 import type { ApiKey } from './api-key.ts'
 import { findApiKeys } from './api-key-repository.ts'
 import { revokeImportedOf } from './imported/imported-revocation.ts'
@@ -48,7 +48,7 @@ export async function setRevoked(
   await removeGrants(trx, 'key', ids)
   await deleteProofsOfKeys(trx, ids)
   await revokeImportedOf(trx, seals, ids)
-  await endTokensOfKeys(trx, ids, reason)
+  await revokeTokensOfKeys(trx, ids, reason)
   const now = sql<Date>`clock_timestamp()`
   await trx
     .updateTable('api_keys')

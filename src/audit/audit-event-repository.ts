@@ -123,13 +123,13 @@ export async function readCheckpoints(db: Handle): Promise<string[]> {
 
 /** False when a checkpoint of this head exists. */
 export async function insertCheckpoint(trx: Handle, head: ChainHead, jws: string): Promise<boolean> {
-  const made = await trx
+  const checkpoint = await trx
     .insertInto('audit_checkpoints')
     .values({ id: String(head.id), jws })
     .onConflict(conflict => conflict.doNothing())
     .returning('id')
     .executeTakeFirst()
-  return made !== undefined
+  return checkpoint !== undefined
 }
 
 /** As the owner: deletes at most `most` rows older than so many days. Returns their number and the new cut. */

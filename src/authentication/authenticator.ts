@@ -151,12 +151,12 @@ export class Authenticator {
     const now = this.#now()
     const answer = kind === 'wrong' ? invalid('wrong_secret', found.keyId) : evaluate(found, undefined, now)
     this.#note(answer, found, now)
-    return answer.ok || kind === 'right' ? answer : { ...answer, isUnproven: true }
+    return answer.ok || kind === 'correct' ? answer : { ...answer, isUnproven: true }
   }
 
   /**
    * An unknown key counts as a failure of its source, also when the lookup was refused because too many wait. A known
-   * one, in memory or in the database, never does, and a fault of the database does not.
+   * one never does unless it is revoked, and a fault of the database does not.
    */
   async #lookUp(
     names: readonly string[],

@@ -12,7 +12,7 @@ import type { Attempt, Comparisons, PlaceInLine } from './comparisons.ts'
 
 /** Result of checking an imported client_id and secret. */
 export type CheckedSecret =
-  | { kind: 'right' | 'wrong' | 'revoked'; found: SecretSnapshot }
+  | { kind: 'correct' | 'wrong' | 'revoked'; found: SecretSnapshot }
   | { kind: 'unknown' }
   /** There can be no such client: nothing was checked or counted. */
   | { kind: 'malformed' }
@@ -71,13 +71,13 @@ export class ImportedSecrets {
   async check(clientId: string, secret: string, source: string | undefined): Promise<CheckedSecret> {
     if (!this.#directory.imports || !IMPORTED_CLIENT_ID.test(clientId)) return { kind: 'malformed' }
     const found = this.#directory.findClient(clientId)
-    if (found && this.#isProven(clientId, found, secret)) return { kind: 'right', found }
+    if (found && this.#isProven(clientId, found, secret)) return { kind: 'correct', found }
     const allowance = await this.#failures.take(source)
     if (!allowance.granted) return { kind: 'rate_limited', retryAfterSeconds: allowance.retryAfterSeconds }
     const started = this.#clock.monotonicMs()
     try {
       const checked = await this.#shared(clientId, secret, source)
-      if (checked.kind === 'right') allowance.giveBack()
+      if (checked.kind === 'correct') allowance.giveBack()
       else await this.#notBefore(started + REFUSED_AFTER_MS)
       return checked
     } catch (fault) {
@@ -111,7 +111,7 @@ export class ImportedSecrets {
     try {
       const found = inMemory ?? (await this.#directory.lookUpClient(attempt.clientId))
       if (found && !isRevoked(found) && (await this.#isRight(attempt, found, line)))
-        return { kind: 'right', found }
+        return { kind: 'correct', found }
       await line.turn()
       if (!found) return { kind: 'unknown' }
       return { kind: isRevoked(found) ? 'revoked' : 'wrong', found }

@@ -6,7 +6,7 @@ import { streams } from './streams.ts'
 import { printable } from './terminal-text.ts'
 
 /** What cannot be undone, and what has to be typed to confirm it: the name or id of the object. */
-export interface Deed {
+export interface Irreversible {
   /** A sentence: "This deletes the tenant acme permanently." */
   warning: string
   name: string
@@ -27,7 +27,7 @@ export const isConfirmed = (command: Command, environment: NodeJS.ProcessEnv): b
 export async function confirm(
   command: Command,
   environment: NodeJS.ProcessEnv,
-  { warning, name }: Deed,
+  { warning, name }: Irreversible,
 ): Promise<void> {
   if (isConfirmed(command, environment)) return
   if (!canAsk()) {

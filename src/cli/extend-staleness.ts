@@ -38,14 +38,23 @@ export async function extendStaleness(
   const means = { folder, issuer, encryptionKeys, random: systemRandom }
   const logger = createLogger('silent')
   const snapshots = new Snapshots({ ...means, peppers, clock: systemClock, logger, id: 'command' })
-  const madeAt = systemClock.wallMs()
-  if (until <= madeAt) throw new CliError(EXIT.usage, '--until must be later than now.')
-  if (until - madeAt > LONGEST_EXTENSION_MS) throw new CliError(EXIT.usage, '--until must be within 7 days.')
+  const createdAt = systemClock.wallMs()
+  if (until <= createdAt) throw new CliError(EXIT.usage, '--until must be later than now.')
+  if (until - createdAt > LONGEST_EXTENSION_MS)
+    throw new CliError(EXIT.usage, '--until must be within 7 days.')
   try {
     const { position, seenAt } = await snapshots.newestHeader()
     const id = `ext_${systemRandom.uuid()}`
-    const madeOn = processName()
-    await writeExtension(means, { id, until, madeAt, reason, madeOn, issuer, from: { position, seenAt } })
+    const createdOn = processName()
+    await writeExtension(means, {
+      id,
+      until,
+      createdAt,
+      reason,
+      createdOn,
+      issuer,
+      from: { position, seenAt },
+    })
     const [ends, seen] = [until, seenAt].map(ms => new Date(ms).toISOString()) as [string, string]
     const done = { id, until: ends, reason, folder, seen_at: seen, position: position.number }
     await output.object(done, VIEW, `Known API keys are exchanged without the database until ${ends}.`)

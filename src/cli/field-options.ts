@@ -80,7 +80,7 @@ export function instantOrNever(field: string, flags: string, description: string
 }
 
 /** `--tokens`, for changes that take rights. */
-export function endTokens(): FieldOption {
+export function revokeTokens(): FieldOption {
   return new FieldOption('--tokens', 'also revoke the tokens that are already issued', ['tokens'], () => ({
     tokens: true,
   }))

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { packageVersion } from '../system/package-version.ts'
+import { withOptionSuggestion } from './aliases.ts'
 import { applyCommands } from './apply/apply-command.ts'
 import { adapterCommands } from './commands/adapter.ts'
 import { adminTokenCommands } from './commands/admin-token.ts'
@@ -28,7 +29,6 @@ import { tokenCommands } from './commands/token/token.ts'
 import { usageCommands } from './commands/usage.ts'
 import { usageReporterCommands } from './commands/usage-reporter.ts'
 import { completionCommand } from './completion/completion.ts'
-import { withOptionSuggestion } from './other-names.ts'
 import { printError } from './output.ts'
 import { streams } from './streams.ts'
 import { action, resultVerb, verb } from './verb.ts'
@@ -146,7 +146,7 @@ function serviceCommands(program: Command, environment: NodeJS.ProcessEnv): void
     .option('--expect <digest>', 'seal nothing if the list differs from the one with this digest')
     .option(
       '--accept-unproven',
-      'also seal signing keys without a private half, and imported secrets that the audit trail does not have',
+      'also seal signing keys without a private key, and imported secrets that the audit trail does not have',
     )
   seal.action(
     action(environment, async ({ output }) =>

@@ -1,8 +1,8 @@
 import { CommanderError } from 'commander'
+import { withoutAliases } from './aliases.ts'
 import { withDashedIds } from './dashed-ids.ts'
 import { CliError, EXIT } from './exit-codes.ts'
 import { explain } from './explain.ts'
-import { withOurNames } from './other-names.ts'
 import { printError } from './output.ts'
 import { createProgram } from './program.ts'
 import { refuseSecrets } from './secrets-in-arguments.ts'
@@ -25,7 +25,7 @@ export async function run(args: readonly string[], environment: NodeJS.ProcessEn
   try {
     refuseSecrets(args)
     const program = createProgram(environment)
-    await program.parseAsync(withDashedIds(program, withOurNames(program, args)), { from: 'user' })
+    await program.parseAsync(withDashedIds(program, withoutAliases(program, args)), { from: 'user' })
     return EXIT.ok
   } catch (error) {
     return report(error, environment)

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/env.ts'
 import { AdminClient, ApiError, type ChangeHeaders } from './admin-client.ts'
-import { confirm, type Deed } from './confirmation.ts'
+import { confirm, type Irreversible } from './confirmation.ts'
 import { fetchThrough } from './connection/fetch-through.ts'
 import { Patience } from './connection/patience.ts'
 import { CliError, EXIT } from './exit-codes.ts'
@@ -16,7 +16,7 @@ export interface Invocation {
   admin: AdminClient
   output: Output
   /** For a verb that is `irreversible`: asks for the name, unless --yes is given. @throws {CliError} when not confirmed */
-  confirm: (deed: Deed) => Promise<void>
+  confirm: (action: Irreversible) => Promise<void>
 }
 
 interface Help {
@@ -111,7 +111,7 @@ export function action<Arguments extends (string | undefined)[]>(
     const invocation: Invocation = {
       command,
       output: new Output(command.opts()),
-      confirm: deed => confirm(command, environment, deed),
+      confirm: action => confirm(command, environment, action),
       get admin() {
         admin ??= new AdminClient(readAdminSettings(environment), changeHeadersOf(command), {
           send: fetchThrough(environment),

@@ -6,11 +6,11 @@ import { systemClock } from '../system/clock.ts'
 import type { PasswordCommand } from '../system/password-command.ts'
 import { withTimeout } from '../system/timeout.ts'
 import { TransactionDialect } from './connection.ts'
+import { fillCreators } from './creators.ts'
 import { currentClient } from './current-client.ts'
 import type { Database } from './database.ts'
 import { DB_FOLDER } from './db-folder.ts'
 import { buildIndexes } from './indexes.ts'
-import { fillMakers } from './makers.ts'
 import { appliedMigrations, applyMigration, migrationNames } from './migrations.ts'
 import { prepareForMigration } from './suitability.ts'
 
@@ -131,7 +131,7 @@ async function applyNext(db: Kysely<unknown>, upTo: string | undefined) {
 /** Gives up on rows that others have locked, so that they never wait long for it. */
 const fillPart = (db: Kysely<unknown>): Promise<boolean> =>
   db.transaction().execute(async trx => {
-    return fillMakers(trx)
+    return fillCreators(trx)
   })
 
 /** True when the role that `database` connects as owns the tables: allowed in development, rejected in production. */

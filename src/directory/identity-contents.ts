@@ -101,7 +101,7 @@ export function federatedOf({ key, credentials }: IdentityKey): FederatedCredent
   )
 }
 
-/** Providers of which a key is another provider's as well: the holder of its private half can sign as either issuer. */
+/** Providers of which a key is another provider's as well: the holder of its private key can sign as either issuer. */
 export function sharing(providers: Iterable<ParsedProvider>, fetched: FetchedKeys): Set<string> {
   const owners = new Map<string, string>()
   const stopped = new Set<string>()

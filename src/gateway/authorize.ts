@@ -6,7 +6,7 @@ import { RequestError } from '../http/request-error.ts'
 import type { RefusalReason } from '../refusal-reasons.ts'
 import { audienceObstacle, maySend } from '../tenants/rights.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
-import type { MintedTokens } from '../tokens/minted-tokens.ts'
+import type { IssuedTokens } from '../tokens/issued-tokens.ts'
 import type { TokenFault } from '../tokens/token-fault.ts'
 import type { AccessToken, TokenIssuer } from '../tokens/token-issuer.ts'
 import type { TokenReader } from '../tokens/token-reader.ts'
@@ -107,14 +107,14 @@ export class GatewayAuthorizer {
     const about: About = { client_id: caller.keyId, tenant: caller.tenantId }
     const obstacle = audienceObstacle(caller.rights, this.#parts.audience, REQUIRED_SCOPE)
     if (obstacle) return denied(obstacle, about)
-    const { jwt, claims, tokenId, kid } = await this.#mint(caller)
+    const { jwt, claims, tokenId, kid } = await this.#issue(caller)
     return { allowed: true, admitted: { jwt, claims, about: { ...about, token_id: tokenId, kid } } }
   }
 
   /** Issues what an exchange for this audience would: a token with all the caller's scopes. */
-  #mint(caller: Caller): Promise<AccessToken> {
-    const { minted, tokenIssuer, audience, exchanged } = this.#parts
-    return minted.of(caller, async () => {
+  #issue(caller: Caller): Promise<AccessToken> {
+    const { issued, tokenIssuer, audience, exchanged } = this.#parts
+    return issued.of(caller, async () => {
       const token = await tokenIssuer.issue(caller, { scopes: caller.rights.scopes, audiences: [audience] })
       exchanged(caller)
       return token
@@ -164,7 +164,7 @@ export interface GatewayAuthorizerParts {
   keyHeaders: readonly string[]
   authenticator: Authenticator
   tokenIssuer: TokenIssuer
-  minted: MintedTokens
+  issued: IssuedTokens
   /** Called for each token that was issued. */
   exchanged: (caller: Caller) => void
   tokens: TokenReader

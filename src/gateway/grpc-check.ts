@@ -59,9 +59,9 @@ export function authorizationService(parts: {
     if ('fault' in asked) return void call.refuse(STATUS.invalidArgument, asked.fault)
     const source = asked.source && trusts(call.peer, 0) ? asked.source : call.peer
     return decide(asked, source).then(decision => {
-      const made = { method: undefined, status: statusOf(decision), answered: true, started }
+      const exchange = { method: undefined, status: statusOf(decision), answered: true, started }
       const requestId = random.uuid()
-      logRequest(log, eventFor(decision, source, requestId), made)
+      logRequest(log, eventFor(decision, source, requestId), exchange)
       call.answer(responseTo(decision, requestId))
     })
   }

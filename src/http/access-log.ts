@@ -19,7 +19,7 @@ export type NoteRefusal = (line: RefusalLine, at: number) => void
 type Logged = Pick<RequestEvent, 'source' | 'route' | 'polled' | 'fields' | 'error'> & { requestId?: string }
 
 /** The client closed the connection before the response: nginx's status for it, in logs, metrics and traces only. */
-export const LEFT = 499
+export const CLIENT_CLOSED_REQUEST = 499
 
 interface Answer {
   method: string | undefined
@@ -54,7 +54,7 @@ function write(
   answer: Answer,
   durationMs: number,
 ): void {
-  const status = answer.answered ? answer.status : LEFT
+  const status = answer.answered ? answer.status : CLIENT_CLOSED_REQUEST
   noteDuration(listener, event.route, status, durationMs / 1000)
   const routine = listener === 'ops' ? answer.status !== 500 : event.polled && status < 400
   if (routine && !logger.isLevelEnabled('debug')) return

@@ -124,7 +124,7 @@ export function parseJson(body: unknown): unknown {
   try {
     value = JSON.parse(text)
   } catch {
-    throw new RequestError(400, 'The body is not valid JSON.')
+    throw new RequestError(400, 'The body is not valid JSON. Send one JSON object.')
   }
   const pointer = unstorableIn(value)
   if (pointer !== undefined)
@@ -136,7 +136,7 @@ export function parseJson(body: unknown): unknown {
 
 function utf8(body: unknown): string {
   if (!Buffer.isBuffer(body)) return ''
-  if (!isUtf8(body)) throw new RequestError(400, 'The body is not valid UTF-8.')
+  if (!isUtf8(body)) throw new RequestError(400, 'The body is not valid UTF-8. Send UTF-8.')
   return body.toString('utf8')
 }
 

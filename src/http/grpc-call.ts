@@ -171,11 +171,14 @@ export class GrpcCall implements Holder {
     this.#append(chunk)
     if (this.#length < PREFIX_BYTES) return
     if (this.#bytes[0] !== 0 && !(this.#mayBePacked && this.#bytes[0] === 1))
-      this.refuse(STATUS.unimplemented, 'This compression is not supported.')
+      this.refuse(STATUS.unimplemented, 'This compression is not supported. Send the message uncompressed.')
     else if (this.#announced > this.#longest + PREFIX_BYTES)
-      this.refuse(STATUS.resourceExhausted, `The message is longer than ${this.#longest} bytes.`)
+      this.refuse(
+        STATUS.resourceExhausted,
+        `The message is longer than ${this.#longest} bytes. Send a shorter one.`,
+      )
     else if (this.#length > this.#announced)
-      this.refuse(STATUS.unimplemented, 'More than one message is not supported.')
+      this.refuse(STATUS.unimplemented, 'More than one message is not supported. Send one.')
   }
 
   /** Bytes of the request, by its prefix. */

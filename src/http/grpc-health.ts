@@ -33,7 +33,10 @@ export class GrpcHealth {
   watch(call: GrpcCall): void {
     const ofPeer = this.#watchesOf.get(call.peer) ?? 0
     if (ofPeer >= MOST_WATCHES) {
-      call.refuse(STATUS.resourceExhausted, `This address has ${MOST_WATCHES} watches already.`)
+      call.refuse(
+        STATUS.resourceExhausted,
+        `This address has ${MOST_WATCHES} watches already. End one of them.`,
+      )
       return
     }
     if (!call.begin()) return

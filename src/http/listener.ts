@@ -5,7 +5,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
-import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
+import { CLIENT_CLOSED_REQUEST, logRequest, type NoteRefusal } from './access-log.ts'
 import { Arrivals } from './arrivals.ts'
 import type { Trusts } from './caller-address.ts'
 import { closeInTurns } from './client-errors.ts'
@@ -156,7 +156,7 @@ export class Listener {
       tracing.request({ listener: this.name, method, traceparent }, end =>
         application(req, res, event, answered => {
           logged(answered)
-          end({ ...event, status: answered ? res.statusCode : LEFT })
+          end({ ...event, status: answered ? res.statusCode : CLIENT_CLOSED_REQUEST })
         }),
       )
     }

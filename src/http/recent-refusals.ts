@@ -16,8 +16,8 @@ export interface RecordedRefusal {
   tokenId: string | undefined
 }
 
-/** What is sought: one of these ids. */
-export interface Sought {
+/** Refusals that have one of these ids. */
+export interface RefusalQuery {
   /** Of Mintmark, or of a gateway. */
   requestId?: string | undefined
   keyId?: string | undefined
@@ -92,8 +92,8 @@ export class RecentRefusals {
   }
 
   /** The newest first. */
-  find(sought: Sought, most: number): RecordedRefusal[] {
-    return newest([...this.#known, ...this.#anonymous].filter(refusalFits(sought)), most)
+  find(query: RefusalQuery, most: number): RecordedRefusal[] {
+    return newest([...this.#known, ...this.#anonymous].filter(refusalFits(query)), most)
   }
 
   /** How many are kept, and when the oldest happened, in epoch milliseconds. */
@@ -108,7 +108,7 @@ export class RecentRefusals {
 export const newest = (refusals: readonly RecordedRefusal[], most: number): RecordedRefusal[] =>
   refusals.toSorted((a, b) => b.at - a.at).slice(0, most)
 
-const refusalFits = ({ requestId, keyId, tokenId }: Sought) => {
+const refusalFits = ({ requestId, keyId, tokenId }: RefusalQuery) => {
   if (requestId !== undefined)
     return (each: RecordedRefusal) => each.requestId === requestId || each.gatewayRequestId === requestId
   if (keyId !== undefined) return (each: RecordedRefusal) => each.keyId === keyId
@@ -132,7 +132,7 @@ export function readRefusal(sent: unknown): RecordedRefusal | undefined {
 }
 
 /** What another process seeks. */
-export const readSought = (sent: unknown): Sought => {
+export const readRefusalQuery = (sent: unknown): RefusalQuery => {
   const { requestId, keyId, tokenId } = Object(sent)
   return { requestId: textOf(requestId), keyId: textOf(keyId), tokenId: textOf(tokenId) }
 }

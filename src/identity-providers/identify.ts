@@ -27,7 +27,7 @@ interface Identified {
 
 interface Unidentified extends Refusal<IdentityFault> {
   providerId?: string
-  /** What was signed by the issuer; of an assertion whose signature was not right, nothing. */
+  /** What was signed by the issuer; of an assertion with an invalid signature, nothing. */
   subject?: string
   /** The credentials that the reason is about. */
   credentialIds?: readonly string[]

@@ -77,13 +77,13 @@ export class IdentityProviders {
     await check(settings)
     return mutate(this.#database, actor, async ({ trx, record }) => {
       await refuseConfusable(trx, settings)
-      const made = await insertProvider(trx, this.#seals, { id, createdBy: actor.id, settings })
+      const provider = await insertProvider(trx, this.#seals, { id, createdBy: actor.id, settings })
       const changes = fieldChanges(undefined, audited(settings))
       record(
         { action: 'identity-provider.create', targetKind: 'identity-provider', targetId: id, changes },
         { kind: 'identity-provider', id },
       )
-      return made
+      return provider
     })
   }
 

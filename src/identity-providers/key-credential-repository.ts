@@ -85,9 +85,9 @@ export async function credentialsUnder(
 export async function insertCredential(
   trx: Handle,
   seals: RowSeals,
-  made: { id: string; keyId: string; createdBy: string; settings: CredentialSettings },
+  credential: { id: string; keyId: string; createdBy: string; settings: CredentialSettings },
 ): Promise<KeyCredential> {
-  const { id, keyId: key_id, createdBy: created_by, settings } = made
+  const { id, keyId: key_id, createdBy: created_by, settings } = credential
   const definition = JSON.stringify(settings)
   const provider_id = settings.type === 'federated' ? settings.providerId : null
   const { sealedWith: sealed_with, seal } = seals.seal(KEY_CREDENTIAL, {

@@ -65,16 +65,16 @@ export class KeyCredentials {
     limits: CredentialLimits,
   ): Promise<KeyCredential> {
     await checkKeys(settings)
-    let made: KeyCredential | undefined
+    let created: KeyCredential | undefined
     await changeKey(this.#database, actor, keyId, 'key.credential-create', async ({ trx }, key) => {
       refuseRevoked(key)
       if ((await credentialsOf(trx, keyId)).length >= MOST_CREDENTIALS)
         throw new Conflict('too_many_credentials', `A key has at most ${MOST_CREDENTIALS} credentials.`)
-      made = await this.#add(trx, actor, { keyId, tenantId: key.tenantId }, settings, limits)
-      return fieldChanges(undefined, { credentialId: made.id, ...settings })
+      created = await this.#add(trx, actor, { keyId, tenantId: key.tenantId }, settings, limits)
+      return fieldChanges(undefined, { credentialId: created.id, ...settings })
     })
-    if (!made) throw new Error('the change made no credential')
-    return made
+    if (!created) throw new Error('the change created no credential')
+    return created
   }
 
   /** A key without a secret, and with this credential, if any. @throws as `create`, and as for a key with a secret. */
@@ -87,11 +87,11 @@ export class KeyCredentials {
   ): Promise<{ keyId: string; credential: KeyCredential | null }> {
     if (settings) await checkKeys(settings)
     return mutate(this.#database, actor, async ({ trx, record }) => {
-      const made = await insertKey(trx, this.#random, { tenantId, actor, given })
-      const keyId = made.id
+      const created = await insertKey(trx, this.#random, { tenantId, actor, given })
+      const keyId = created.id
       const credential = settings && (await this.#add(trx, actor, { keyId, tenantId }, settings, limits))
       const changes = fieldChanges(undefined, {
-        ...made.settings,
+        ...created.settings,
         ...(credential && { credentialId: credential.id, credential: settings }),
       })
       record(

@@ -61,7 +61,7 @@ export interface OpenedInstallation {
  * @throws {InstallationMismatch} when the issuer, or a recorded pepper or encryption key, is missing or different.
  */
 export async function openInstallation(trx: Handle, input: InstallationInput): Promise<OpenedInstallation> {
-  const made = await trx
+  const inserted = await trx
     .insertInto('installation')
     .values(firstRecord(input))
     .onConflict(c => c.doNothing())
@@ -93,7 +93,8 @@ export async function openInstallation(trx: Handle, input: InstallationInput): P
   const installation = toInstallation({ ...row, ...after })
   return {
     installation,
-    changes: made || !same ? { before: made ? undefined : byIds(before), after: byIds(after) } : undefined,
+    changes:
+      inserted || !same ? { before: inserted ? undefined : byIds(before), after: byIds(after) } : undefined,
     warnings: policyWarnings(installation.policy, input),
   }
 }

@@ -40,8 +40,8 @@ export interface StoredSeal {
  * - unknown_key: its seal names a key that the installation does not have, or no longer seals with
  * - lacking_key: it names a key that the installation has, and this process lacks the ones that replicas seal with
  * - wrong_key_pair: the kid is not the thumbprint of the public key, or the private key is another one's
- * - superseded: its seal is right, and a newer row of the same algorithm and state exists: it was put back
- * - revoked: its seal is right, and this process knows that it was revoked: it was put back, or the database was restored
+ * - superseded: its seal is valid, and a newer row of the same algorithm and state exists: it was put back
+ * - revoked: its seal is valid, and this process knows that it was revoked: it was put back, or the database was restored
  */
 export type RowFault =
   | 'unsealed'
@@ -108,8 +108,8 @@ export class RowSeals {
     if (sealedWith === null || seal === null) return 'wrong_seal'
     const key = this.#key(kind, sealedWith)
     if (!key) return this.#lacks(sealedWith, recorded) ? 'lacking_key' : 'unknown_key'
-    const right = mac(key, kind, sealedWith, row)
-    return seal.length === right.length && timingSafeEqual(seal, right) ? undefined : 'wrong_seal'
+    const expected = mac(key, kind, sealedWith, row)
+    return seal.length === expected.length && timingSafeEqual(seal, expected) ? undefined : 'wrong_seal'
   }
 
   /**

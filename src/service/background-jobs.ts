@@ -202,7 +202,7 @@ export class BackgroundJobs {
       signing.signingKeys.refresh(),
     ])
     const [imported] = results
-    if (imported.status === 'fulfilled' && imported.value > 0) gateway.minted.clear()
+    if (imported.status === 'fulfilled' && imported.value > 0) gateway.issued.clear()
     this.#trustAlarms.log([
       ...trustAlarms(trust.untrusted),
       ...identityAlarms(this.#parts, storage.time.now()),

@@ -20,7 +20,7 @@ export function subscribeToChanges(parts: Parts, jobs: BackgroundJobs): void {
     directory.introspectors,
     reaction(update => directory.fallback.note(update)),
     reaction(update => directory.keyStatuses.note(update)),
-    reaction(() => gateway.minted.clear()),
+    reaction(() => gateway.issued.clear()),
     policy,
     usage.reporters,
     reaction(() => jobs.scheduleRotation(), ['installation']),

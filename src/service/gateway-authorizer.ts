@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { GatewayAuthorizer } from '../gateway/authorize.ts'
 import { REQUIRED_SCOPE } from '../gateway/headers.ts'
-import { MintedTokens } from '../tokens/minted-tokens.ts'
+import { IssuedTokens } from '../tokens/issued-tokens.ts'
 import { TokenReader } from '../tokens/token-reader.ts'
 import type { AuthenticationParts } from './authentication.ts'
 import type { DirectoryParts } from './directory.ts'
@@ -11,7 +11,7 @@ import type { Storage } from './storage.ts'
 export interface GatewayAuthorizerParts {
   authorizer: GatewayAuthorizer
   /** The cache of issued tokens, cleared on changes. */
-  minted: MintedTokens
+  issued: IssuedTokens
 }
 
 /** The ext_authz check for gateways. */
@@ -31,14 +31,14 @@ export function buildGatewayAuthorizer(
   const { signingKeys, ring, tokenIssuer } = parts.signing
   const { authenticator, deferred } = parts.authentication
   const audience = config.gatewayAudience
-  const minted = new MintedTokens({ isPublished: kid => signingKeys.ring.keys.some(key => key.kid === kid) })
+  const issued = new IssuedTokens({ isPublished: kid => signingKeys.ring.keys.some(key => key.kid === kid) })
   const authorizer = new GatewayAuthorizer({
     audience,
     model: config.gatewayModel,
     keyHeaders: config.gatewayKeyHeaders,
     authenticator,
     tokenIssuer,
-    minted,
+    issued,
     exchanged: ({ keyId, at }) => deferred.count(keyId, 'exchanged', at),
     tokens: new TokenReader({ ring, issuer, audience, scope: REQUIRED_SCOPE }),
     keyStatusOf: holder => keyStatuses.of(holder),
@@ -46,5 +46,5 @@ export function buildGatewayAuthorizer(
     afterPause: parts.afterPause,
     now: () => time.now(),
   })
-  return { authorizer, minted }
+  return { authorizer, issued }
 }

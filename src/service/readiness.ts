@@ -129,8 +129,8 @@ export class ReadinessGate implements Readiness {
     const warning = (await check().catch(error => databaseFault(error) ?? NO_ANSWER)) ?? ''
     if (warning === this.warning) return
     this.warning = warning
-    if (warning === '') this.#logger.info('nothing fails any more')
-    else this.#logger.error({ reason: warning }, 'ready, but not in order')
+    if (warning === '') this.#logger.info('the warning is resolved')
+    else this.#logger.error({ reason: warning }, 'ready, with a warning')
   }
 
   /** Becomes unready for load balancers; requests are served until the listeners close. */

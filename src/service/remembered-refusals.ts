@@ -1,6 +1,12 @@
-import type { Elsewhere } from '../admin/explain/explanation-wire.ts'
+import type { OtherReplicas } from '../admin/explain/explanation-wire.ts'
 import type { Config } from '../config/config.ts'
-import { newest, RecentRefusals, readRefusal, readSought, type Sought } from '../http/recent-refusals.ts'
+import {
+  newest,
+  RecentRefusals,
+  type RefusalQuery,
+  readRefusal,
+  readRefusalQuery,
+} from '../http/recent-refusals.ts'
 import { ReplicaQuestions } from '../installation/replica-questions.ts'
 import type { SigningParts } from './signing.ts'
 import type { Storage, System } from './storage.ts'
@@ -24,14 +30,17 @@ export function buildRemembered(
   const questions = new ReplicaQuestions({
     ...{ database, clock, random, encryptionKeys },
     countOthers: () => replicas.countOthers(),
-    answer: question => recent.find(readSought(question), MOST),
+    answer: question => recent.find(readRefusalQuery(question), MOST),
   })
   return { recent, questions }
 }
 
 /** What the other replicas remember of it. */
-export async function refusalsElsewhere(questions: ReplicaQuestions, sought: Sought): Promise<Elsewhere> {
-  const asked = await questions.ask(sought)
+export async function refusalsElsewhere(
+  questions: ReplicaQuestions,
+  query: RefusalQuery,
+): Promise<OtherReplicas> {
+  const asked = await questions.ask(query)
   if (!asked) return { refusals: [], running: undefined, answered: 0 }
   const { running, answers } = asked
   const refusals = answers.flatMap(answer => (Array.isArray(answer) ? answer.map(readRefusal) : []))

@@ -19,7 +19,7 @@ export async function storeRestore({
   trust,
   administration,
 }: Pick<Parts, 'trust' | 'administration'>): Promise<void> {
-  if (trust.tombstones.noticed) await administration.tokenRevocations.renewDenied(SYSTEM)
+  if (trust.tombstones.detected) await administration.tokenRevocations.renewDenied(SYSTEM)
   await trust.tombstones.store()
 }
 

@@ -60,7 +60,7 @@ export class RowSealing {
     const found: UnsealedRow[] = keys.map(({ row, digest, obstacle }) => ({
       kind: 'signing_key',
       id: row.kid,
-      about: `${row.alg} ${row.state}${row.private_encrypted ? '' : ', no private half'}`,
+      about: `${row.alg} ${row.state}${row.private_encrypted ? '' : ', no private key'}`,
       digest,
       obstacle,
     }))

@@ -11,7 +11,7 @@ import type { NoteRefusal } from '../http/access-log.ts'
 import { trusting } from '../http/caller-address.ts'
 import type { RequestServices } from '../http/listener.ts'
 import { opsApp } from '../http/ops-app.ts'
-import type { Sought } from '../http/recent-refusals.ts'
+import type { RefusalQuery } from '../http/recent-refusals.ts'
 import { requestDurations } from '../http/request-durations.ts'
 import { UnexpectedProxies } from '../http/unexpected-proxy.ts'
 import type { ExchangeOutcomes } from '../oauth/exchange-outcomes.ts'
@@ -158,7 +158,7 @@ function explainingOf(served: Served): Explaining {
   })
   const { gatewayAudience: audience, gatewayModel: model } = config
   const { recent, questions } = served.remembered
-  const elsewhere = (sought: Sought) => refusalsElsewhere(questions, sought)
+  const elsewhere = (query: RefusalQuery) => refusalsElsewhere(questions, query)
   const gateway = { contract: CONTRACT_NUMBER, issuer, audience, scope: REQUIRED_SCOPE, model }
   return { decisions, recent, elsewhere, gateway }
 }

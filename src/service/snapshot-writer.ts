@@ -82,18 +82,18 @@ export async function auditExtension({
   storage,
   snapshots,
 }: Pick<Parts, 'storage' | 'snapshots'>): Promise<void> {
-  const made = snapshots.extension?.last
-  if (!made) return
+  const extension = snapshots.extension?.last
+  if (!extension) return
   const changes = {
-    until: { to: new Date(made.until).toISOString() },
-    made_at: { to: new Date(made.madeAt).toISOString() },
-    made_on: { to: made.madeOn },
-    reason: { to: made.reason },
+    until: { to: new Date(extension.until).toISOString() },
+    created_at: { to: new Date(extension.createdAt).toISOString() },
+    created_on: { to: extension.createdOn },
+    reason: { to: extension.reason },
   }
   const event = {
     action: 'emergency.extend',
     targetKind: 'installation',
-    targetId: made.id,
+    targetId: extension.id,
     changes,
   } as const
   await recordOnce(storage.database, { id: 'root' }, event)

@@ -16,7 +16,7 @@ const COLUMNS = {
 const selectObjects = (db: Handle) =>
   db
     .selectFrom('set_objects')
-    .select(['seq', 'set_name', 'kind', 'name', 'object_id', 'made', 'created_by', 'created_at'])
+    .select(['seq', 'set_name', 'kind', 'name', 'object_id', 'created_by_set', 'created_by', 'created_at'])
 
 type Row = Awaited<ReturnType<ReturnType<typeof selectObjects>['executeTakeFirstOrThrow']>>
 
@@ -25,7 +25,7 @@ const toObject = (row: Row): SetObject => ({
   kind: row.kind as SetKind,
   name: row.name,
   id: row.object_id,
-  made: row.made,
+  createdBySet: row.created_by_set,
   createdBy: row.created_by,
   createdAt: row.created_at,
 })
@@ -69,10 +69,10 @@ export async function findNamed(
 }
 
 export async function insertObject(trx: Handle, object: Omit<SetObject, 'createdAt'>): Promise<void> {
-  const { set: set_name, kind, name, id, made, createdBy: created_by } = object
+  const { set: set_name, kind, name, id, createdBySet: created_by_set, createdBy: created_by } = object
   await trx
     .insertInto('set_objects')
-    .values({ set_name, kind, name, [COLUMNS[kind]]: id, made, created_by })
+    .values({ set_name, kind, name, [COLUMNS[kind]]: id, created_by_set, created_by })
     .execute()
 }
 

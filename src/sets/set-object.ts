@@ -28,7 +28,7 @@ export interface Membership {
 
 export interface SetObject extends ObjectName, Membership {
   /** Whether the set created the object. */
-  made: boolean
+  createdBySet: boolean
   createdBy: string
   createdAt: Date
 }

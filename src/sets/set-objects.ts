@@ -39,7 +39,7 @@ export class SetObjects {
       if (before?.name !== name) {
         await refuseTaken(trx, object.kind, { set, name })
         if (before) await renameObject(trx, object, name)
-        else await insertObject(trx, { ...object, set, name, made: false, createdBy: actor.id })
+        else await insertObject(trx, { ...object, set, name, createdBySet: false, createdBy: actor.id })
         const changes = { set: { to: set }, name: { ...(before && { from: before.name }), to: name } }
         record({ action: 'set.adopt', targetKind: object.kind, targetId: object.id, changes })
       }
@@ -93,7 +93,7 @@ export class SetObjects {
         const object = objectOf(first)
         if (!object || !first.action.endsWith('.create')) throw inNoSet(named, set)
         await refuseTaken(trx, object.kind, { set, name })
-        await insertObject(trx, { ...object, set, name, made: true, createdBy: actorId })
+        await insertObject(trx, { ...object, set, name, createdBySet: true, createdBy: actorId })
         first.changes.set = { to: set }
       },
     }

@@ -9,7 +9,7 @@ import { genuineKeys } from './signing-key-repository.ts'
 import type { SigningKeyRow } from './signing-key-seal.ts'
 import { ringOf } from './stored-ring.ts'
 
-/** The published keys of an installation outside its database. The private halves are encrypted, and each row is sealed. */
+/** The published keys of an installation outside its database. The private keys are encrypted, and each row is sealed. */
 export interface ExportedKeys {
   rows: readonly SigningKeyRow[]
   installation: Pick<Installation, 'id' | 'policy' | 'recorded'>

@@ -9,7 +9,7 @@ import { publishedRows } from './published-key-repository.ts'
 import { importPrivateKey } from './signing-key.ts'
 import { lockSigningKeys, sealSigningKey } from './signing-key-repository.ts'
 import {
-  hasRightKid,
+  hasValidKid,
   SIGNING_KEY,
   type SigningKeyRow,
   sealedValues,
@@ -27,13 +27,13 @@ export interface UnsealedKey {
 interface Means {
   encryption: KeyEncryption
   seals: RowSeals
-  /** Also seal a key without a private half. */
+  /** Also seal a signing key without a private key. */
   acceptUnproven: boolean
 }
 
 /**
  * The published rows without a valid seal. One can be sealed when it carries no seal at all, its kid is the thumbprint of
- * its public key, its private half, which only a holder of the encryption keys can write, belongs to it, and the audit
+ * its public key, its private key, which only a holder of the encryption keys can write, belongs to that one, and the audit
  * trail has neither that it left nor that it was sealed. The trail is no proof that Mintmark created a key: the application's role can add rows
  * to it. It cannot remove any.
  */
@@ -100,19 +100,19 @@ async function obstacleOf(
   { encryption, acceptUnproven }: Means,
   actions: readonly string[],
 ): Promise<string | undefined> {
-  if (!(await hasRightKid(row))) return 'its kid is not the RFC 7638 thumbprint of its public key'
+  if (!(await hasValidKid(row))) return 'its kid is not the RFC 7638 thumbprint of its public key'
   if (row.revoked_at !== null || row.removed_at !== null) return 'it was revoked or removed'
   const left = actions.find(action => row.state !== 'retiring' || action !== RETIRED)
   if (left !== undefined) return `according to the audit trail it ${LEFT[left]}: its row was put back`
   const { kid, private_encrypted: bytes, encryption_key_id: encryptionKeyId } = row
   if (!bytes || encryptionKeyId === null) {
-    return acceptUnproven ? undefined : 'it has no private half, which would prove that Mintmark made it'
+    return acceptUnproven ? undefined : 'it has no private key, which would prove that Mintmark created it'
   }
   try {
     const privateKey = importPrivateKey(await encryption.decrypt(kid, { encryptionKeyId, bytes }))
     return isKeyPair(privateKey, { publicJwk: row.public_jwk })
       ? undefined
-      : 'its private half belongs to another key'
+      : 'its private key belongs to another key'
   } catch (error) {
     if (error instanceof KeyDecryptionError) return error.message
     throw error

@@ -177,13 +177,13 @@ export async function discardRow(trx: Handle, kid: string, now: number, reason: 
   const set = { state: 'removed' as const, removed_at: at, revoked_at: at, revoked_reason: reason }
   await trx
     .updateTable('signing_keys')
-    .set({ ...set, ...WITHOUT_PRIVATE_HALF, sealed_with: null, seal: null })
+    .set({ ...set, ...WITHOUT_PRIVATE_KEY, sealed_with: null, seal: null })
     .where(hasId(kid))
     .where('state', '<>', 'removed')
     .execute()
 }
 
-export const WITHOUT_PRIVATE_HALF = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
+export const WITHOUT_PRIVATE_KEY = { private_encrypted: null, encryption_key_id: null, forgets_at: null }
 
 /** Whether the key was removed by a revocation. */
 export async function isRevoked(db: Handle, kid: string): Promise<boolean> {

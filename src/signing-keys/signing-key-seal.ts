@@ -80,12 +80,12 @@ export async function signingKeyFault(
   const stored = { sealedWith: row.sealed_with, seal: row.seal }
   const fault = seals.faultOf(SIGNING_KEY, sealedValues(row), stored, recorded)
   if (fault) return fault
-  if (!(await hasRightKid(row))) return 'wrong_key_pair'
+  if (!(await hasValidKid(row))) return 'wrong_key_pair'
   return seals.isRevokedKid(row.kid) ? 'revoked' : undefined
 }
 
 /** Whether the kid is the RFC 7638 thumbprint of the public key, which has the members of a public key and no other. */
-export async function hasRightKid({ kid, alg, public_jwk: jwk }: SigningKeyRow): Promise<boolean> {
+export async function hasValidKid({ kid, alg, public_jwk: jwk }: SigningKeyRow): Promise<boolean> {
   try {
     const expected = canonicalJwk(publicJwk(jwk, alg, kid))
     return (await calculateJwkThumbprint(jwk, 'sha256')) === kid && canonicalJwk(jwk) === expected

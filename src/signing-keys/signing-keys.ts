@@ -18,7 +18,7 @@ import { type Reseal, type Rewrapped, rewrap } from './rewrap.ts'
 import { duePlan, holdPlan, releasePlan, revokePlan, rotatePlan } from './rotation.ts'
 import { type SigningKey, signingKeyVersion } from './signing-key.ts'
 import { isRevoked, readKeys } from './signing-key-repository.ts'
-import { readRing, withoutPrivateHalf } from './stored-ring.ts'
+import { readRing, withoutPrivateKey } from './stored-ring.ts'
 import { refuseUntrusted } from './untrusted-keys.ts'
 
 /** With clocks that differ by this much one of them is wrong, and it is unknown which: rotation stops. */
@@ -181,7 +181,7 @@ export class SigningKeys {
   async list(): Promise<SigningKey[]> {
     const { database, seals } = this.#parts
     const { keys } = await database.run(db => readKeys(db, seals, this.#known))
-    return keys.map(withoutPrivateHalf).reverse()
+    return keys.map(withoutPrivateKey).reverse()
   }
 
   /** @throws {NotFound} when no such key is published. */

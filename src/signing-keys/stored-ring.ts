@@ -51,7 +51,7 @@ export async function ringOf(
     open(key, encryption, before).catch(error => {
       if (!(error instanceof KeyDecryptionError)) throw error
       faults.push(error)
-      return { ...withoutPrivateHalf(key), privateKey: undefined }
+      return { ...withoutPrivateKey(key), privateKey: undefined }
     }),
   )
   const lacking = new Set(rejected.flatMap(({ kid, fault }) => (fault === 'lacking_key' ? kid : [])))
@@ -66,15 +66,17 @@ async function open(
   before: KeyRing | undefined,
 ): Promise<RingKey> {
   const { encrypted } = stored
-  const key = withoutPrivateHalf(stored)
+  const key = withoutPrivateKey(stored)
   if (!encrypted) return { ...key, privateKey: undefined }
   const held = before?.keys.find(candidate => candidate.kid === key.kid)?.privateKey
   if (held) return { ...key, privateKey: held }
   const privateKey = importPrivateKey(await encryption.decrypt(key.kid, encrypted))
   if (isKeyPair(privateKey, key)) return { ...key, privateKey }
-  throw new KeyDecryptionError(`The private key of the signing key ${key.kid} belongs to another public key.`)
+  throw new KeyDecryptionError(
+    `The private key of the signing key ${key.kid} belongs to another public key. Restore its row from a backup.`,
+  )
 }
 
-export function withoutPrivateHalf({ encrypted: _, ...key }: StoredKey): SigningKey {
+export function withoutPrivateKey({ encrypted: _, ...key }: StoredKey): SigningKey {
   return key
 }

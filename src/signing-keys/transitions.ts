@@ -10,7 +10,7 @@ import {
   discardRow,
   insertSigningKey,
   type KeyChange,
-  WITHOUT_PRIVATE_HALF,
+  WITHOUT_PRIVATE_KEY,
 } from './signing-key-repository.ts'
 
 interface Means {
@@ -61,10 +61,10 @@ async function apply({ trx }: Mutation, step: Step, means: Means): Promise<Audit
         ...fieldChanges(undefined, { retiresAt: instant(step.retiresAt) }),
       })
     case 'forget':
-      await change(step.kid, ['retiring'], WITHOUT_PRIVATE_HALF)
+      await change(step.kid, ['retiring'], WITHOUT_PRIVATE_KEY)
       return event('forget', step.kid, { privateHalf: { from: 'encrypted', to: null } })
     case 'remove':
-      await change(step.kid, ['retiring'], { state: 'removed', removed_at: now, ...WITHOUT_PRIVATE_HALF })
+      await change(step.kid, ['retiring'], { state: 'removed', removed_at: now, ...WITHOUT_PRIVATE_KEY })
       return event('removed', step.kid, { state: { from: 'retiring', to: 'removed' } })
     case 'revoke':
       await change(step.kid, PUBLISHED, revoked(now, step.reason))
@@ -101,7 +101,7 @@ const revoked = (at: Date, reason: string): KeyChange => ({
   revoked_at: at,
   revoked_reason: reason,
   held: false,
-  ...WITHOUT_PRIVATE_HALF,
+  ...WITHOUT_PRIVATE_KEY,
 })
 
 async function create(
@@ -110,11 +110,15 @@ async function create(
   { encryption, seals, spares, now }: Means,
 ): Promise<AuditEvent | undefined> {
   const { alg, state, activatesAt } = step
-  const made = takeSpare(spares, alg)
-  if (!made) return undefined
-  const encrypted = encryption.encrypt(made.kid, made.privateJwk)
-  await insertSigningKey(trx, seals, { ...made, state, activatesAt, encrypted, now })
-  return event('create', made.kid, fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }))
+  const generated = takeSpare(spares, alg)
+  if (!generated) return undefined
+  const encrypted = encryption.encrypt(generated.kid, generated.privateJwk)
+  await insertSigningKey(trx, seals, { ...generated, state, activatesAt, encrypted, now })
+  return event(
+    'create',
+    generated.kid,
+    fieldChanges(undefined, { alg, state, activatesAt: instant(activatesAt) }),
+  )
 }
 
 function takeSpare(spares: GeneratedKey[], alg: SigningAlg): GeneratedKey | undefined {

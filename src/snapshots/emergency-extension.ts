@@ -14,10 +14,10 @@ export interface EmergencyExtension {
   id: string
   /** Epoch milliseconds. */
   until: number
-  madeAt: number
+  createdAt: number
   reason: string
-  /** The host and process that it was made on. */
-  madeOn: string
+  /** The host and process that created it. */
+  createdOn: string
   issuer: string
   /** Snapshots that saw less than the newest one of that moment are not extended. */
   from: Pick<SnapshotHeader, 'position' | 'seenAt'>
@@ -43,9 +43,9 @@ export async function writeExtension(
   { folder, encryptionKeys, random }: Means & { random: Random },
   extension: EmergencyExtension,
 ): Promise<void> {
-  const { until, madeAt } = extension
-  if (!(until > madeAt)) throw new RangeError('The extension must end later than now.')
-  if (until - madeAt > LONGEST_EXTENSION_MS) throw new RangeError('The extension must end within 7 days.')
+  const { until, createdAt } = extension
+  if (!(until > createdAt)) throw new RangeError('The extension must end later than now.')
+  if (until - createdAt > LONGEST_EXTENSION_MS) throw new RangeError('The extension must end within 7 days.')
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const parts = [Buffer.from(JSON.stringify(extension))]
   await writeSealed(join(folder, NAME), { kind: NAME }, parts, { encryptionKeys, random })
@@ -104,7 +104,7 @@ export class ExtensionFile {
       throw new SnapshotFault('corrupted', `It is not an extension: remove ${path}.`)
     if (read.issuer !== issuer)
       throw new SnapshotFault('foreign', `It belongs to the installation ${read.issuer}: remove ${path}.`)
-    if (read.until - read.madeAt > LONGEST_EXTENSION_MS)
+    if (read.until - read.createdAt > LONGEST_EXTENSION_MS)
       throw new SnapshotFault('corrupted', `It is longer than 7 days: remove ${path}.`)
     return { extension: read }
   }

@@ -13,7 +13,7 @@ interface Sample {
 export type Observe = (labels: Readonly<Record<string, string>>, value: number) => void
 
 /** What a gauge of several processes is that share the listeners of one: merged-metrics.ts */
-export type Across = 'sum' | 'max' | 'min'
+export type Aggregation = 'sum' | 'max' | 'min'
 
 type Reading = number | boolean | undefined | readonly Sample[]
 
@@ -29,14 +29,14 @@ export class Metrics {
   gauge(
     name: string,
     help: string,
-    across: Across,
+    aggregation: Aggregation,
     read: () => Reading,
     labels: readonly string[] = [],
   ): void {
     const gauge: Gauge = new Gauge({
       name,
       help,
-      aggregator: across,
+      aggregator: aggregation,
       labelNames: [...labels],
       registers: [this.#registry],
       collect: () => {

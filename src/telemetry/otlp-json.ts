@@ -24,7 +24,9 @@ export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): (() =>
       `A report in JSON has more than ${LONGEST_JSON_BYTES} bytes. Send smaller batches.`,
     )
   if (depthOf(body) > DEEPEST)
-    throw new UnreadableReport(`The report is nested more than ${DEEPEST} levels deep.`)
+    throw new UnreadableReport(
+      `The report is nested more than ${DEEPEST} levels deep. Send OTLP, without deeper values.`,
+    )
   const records: (() => ReportedRecord)[] = []
   for (const resourceLogs of listIn(parse(body), 'resourceLogs')) {
     const shared = new Map<string, AttributeValue>()
@@ -32,7 +34,9 @@ export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): (() =>
     for (const scope of listIn(resourceLogs, 'scopeLogs'))
       for (const record of listIn(scope, 'logRecords')) {
         if (records.length >= MOST_RECORDS)
-          throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
+          throw new UnreadableReport(
+            `The report has more than ${MOST_RECORDS} records. Send smaller batches.`,
+          )
         records.push(() => readRecord(record, shared, wanted))
       }
   }
@@ -55,7 +59,7 @@ function parse(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'))
   } catch {
-    throw new UnreadableReport('The report is not valid JSON.')
+    throw new UnreadableReport('The report is not valid JSON. Send OTLP in JSON.')
   }
 }
 
@@ -86,7 +90,9 @@ function readAttributes(
 ): void {
   const pairs = listIn(holder, 'attributes')
   if (pairs.length > MOST_ATTRIBUTES)
-    throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
+    throw new UnreadableReport(
+      `A record has more than ${MOST_ATTRIBUTES} attributes. Remove some in the gateway or Collector.`,
+    )
   for (const pair of pairs) {
     const name = memberOf(pair, 'key')
     if (typeof name !== 'string' || !wanted.has(name)) continue

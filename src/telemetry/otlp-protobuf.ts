@@ -48,7 +48,9 @@ export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>):
     for (const scope of scopes)
       each(scope, left, SCOPE_LOGS.logRecords, record => {
         if (records.length >= MOST_RECORDS)
-          throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)
+          throw new UnreadableReport(
+            `The report has more than ${MOST_RECORDS} records. Send smaller batches.`,
+          )
         records.push(() => readRecord(record, left, shared, wanted))
       })
   })
@@ -78,7 +80,9 @@ function readRecord(
 /** Of a record or a resource. */
 function bound(attributes: number): void {
   if (attributes > MOST_ATTRIBUTES)
-    throw new UnreadableReport(`A record has more than ${MOST_ATTRIBUTES} attributes.`)
+    throw new UnreadableReport(
+      `A record has more than ${MOST_ATTRIBUTES} attributes. Remove some in the gateway or Collector.`,
+    )
 }
 
 function readAttribute(

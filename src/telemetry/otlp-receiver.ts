@@ -29,7 +29,11 @@ export function otlpReceiver({ reporters, queue, readiness }: Receiver): Applica
     const reporter = authenticated(reporters, req.headers.authorization)
     eventOf(res).fields.usage_reporter = reporter.id
     const encoding = encodingOf(req)
-    if (!encoding) throw new RequestError(415, 'Send application/x-protobuf or application/json.')
+    if (!encoding)
+      throw new RequestError(
+        415,
+        'Unsupported Content-Type. Send application/x-protobuf or application/json.',
+      )
     const body = await readBody(req, LONGEST_REPORT_BYTES, held, ['identity', 'gzip'])
     const counted = await queue.count(reporter, { body, isPacked: isPacked(req), encoding })
     if (!counted) throw unauthenticated()

@@ -47,7 +47,7 @@ export function eachField(message: Span, left: FieldsLeft, visit: Visit): void {
     else if (wireType === LENGTH_DELIMITED) visit(field, bytes(at, varint(at)))
     else if (wireType === EIGHT_BYTES) visit(field, bytes(at, 8))
     else if (wireType === FOUR_BYTES) visit(field, bytes(at, 4))
-    else throw new UnreadableReport('The report has an unknown wire type.')
+    else throw new UnreadableReport('The report has an unknown wire type. Send OTLP in protobuf.')
   }
 }
 

@@ -5,7 +5,7 @@ import { grantedNames, replaceGrants } from './grant-repository.ts'
 import { columnsOf, fromColumns, toColumns } from './setting-columns.ts'
 import type { Tenant } from './tenant.ts'
 import { TENANT_SETTINGS, type TenantSettings } from './tenant-settings.ts'
-import { endTokensOfTenant } from './token-epoch-repository.ts'
+import { revokeTokensOfTenant } from './token-epoch-repository.ts'
 
 const tenantId = sql.ref('tenants.id')
 
@@ -88,14 +88,14 @@ export async function updateTenant(trx: Handle, id: string, settings: TenantSett
 
 /** A suspension revokes the issued tokens. */
 export async function setSuspended(trx: Handle, id: string, suspended: boolean): Promise<void> {
-  if (suspended) await endTokensOfTenant(trx, id, 'tenant suspended')
+  if (suspended) await revokeTokensOfTenant(trx, id, 'tenant suspended')
   const set = { suspended_at: suspended ? sql<Date>`now()` : null, updated_at: sql<Date>`now()` }
   await trx.updateTable('tenants').set(set).where('id', '=', id).execute()
 }
 
 /** Deletes the tenant with its keys and secrets and ends its issued tokens; its id is recorded and never reused. */
 export async function deleteTenant(trx: Handle, id: string): Promise<void> {
-  await endTokensOfTenant(trx, id, 'tenant deleted')
+  await revokeTokensOfTenant(trx, id, 'tenant deleted')
   await trx.deleteFrom('tenants').where('id', '=', id).execute()
   await trx.insertInto('deleted_tenants').values({ id }).execute()
 }

@@ -26,7 +26,7 @@ import {
   type TenantSettings,
 } from './tenant-settings.ts'
 import { tierPriorities } from './tier-repository.ts'
-import { endTokensOfTenant } from './token-epoch-repository.ts'
+import { revokeTokensOfTenant } from './token-epoch-repository.ts'
 
 /** What is deleted with a tenant. */
 export interface Dependents {
@@ -106,7 +106,7 @@ export class Tenants {
       if (Object.keys(changed).length === 0 && !tokens) return before
       await check(trx, settings, before)
       await updateTenant(trx, id, settings)
-      if (tokens) await endTokensOfTenant(trx, id, 'tenant updated')
+      if (tokens) await revokeTokensOfTenant(trx, id, 'tenant updated')
       const changes = { ...changed, ...(tokens && { tokens: { to: 'ended' } }) }
       record(
         { action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes },

@@ -26,7 +26,7 @@ export async function refuseTooManyEnds(
     const seconds = await secondsUntilFewer(trx, { tenant: ended.tenant, claim: 'tenant_epoch' }, MOST_ENDS)
     refuse(
       seconds,
-      `${MOST_ENDS} times the tokens of this tenant`,
+      `${MOST_ENDS} entries for all tokens of this tenant`,
       'Revoke or disable keys, or ask an operator of the installation.',
     )
     return
@@ -34,13 +34,13 @@ export async function refuseTooManyEnds(
   const ofKey = await secondsUntilFewer(trx, { key: ended.key, claim: 'key_epoch' }, MOST_ENDS)
   refuse(
     ofKey,
-    `${MOST_ENDS} times the tokens of this key`,
+    `${MOST_ENDS} entries for all tokens of this key`,
     'Revoke the key, or disable it without `tokens`.',
   )
   const ofAll = await secondsUntilFewer(trx, { tenant: tenantId, claim: 'key_epoch' }, MOST_ENDS_OF_KEYS)
   refuse(
     ofAll,
-    `${MOST_ENDS_OF_KEYS} times the tokens of keys of this tenant`,
+    `${MOST_ENDS_OF_KEYS} entries for keys of this tenant`,
     'Revoke the tokens of the whole tenant, revoke the key, or disable it without `tokens`.',
   )
 }
@@ -52,7 +52,7 @@ export async function refuseKeysAfterEnds(trx: Handle, { tenantId }: Actor): Pro
   const seconds = await secondsUntilFewer(trx, of, MOST_ENDED_KEYS)
   refuse(
     seconds,
-    `${MOST_ENDED_KEYS} times the tokens of keys of this tenant`,
+    `${MOST_ENDED_KEYS} entries for keys of this tenant`,
     'Use the keys that it has, or ask an operator of the installation for a new one.',
   )
 }

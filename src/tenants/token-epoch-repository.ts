@@ -22,7 +22,7 @@ interface EndedEpoch {
 }
 
 /** Revokes all issued tokens of these keys. Their rows are locked by the transaction. */
-export async function endTokensOfKeys(
+export async function revokeTokensOfKeys(
   trx: Handle,
   ids: readonly string[],
   reason: string | null,
@@ -41,7 +41,7 @@ export async function endTokensOfKeys(
 }
 
 /** Revokes all issued tokens of all keys of the tenant. Its row is locked by the transaction. */
-export async function endTokensOfTenant(
+export async function revokeTokensOfTenant(
   trx: Handle,
   id: string,
   reason: string | null,
@@ -60,7 +60,7 @@ export async function endTokensOfTenant(
 }
 
 /** Whether all issued tokens of the key were ended since then. */
-export async function areTokensEnded(trx: Handle, id: string, since: Date): Promise<boolean> {
+export async function areTokensRevoked(trx: Handle, id: string, since: Date): Promise<boolean> {
   const { rows } = await sql`SELECT FROM token_revocations
     WHERE key_id = ${id} AND claim = 'key_epoch' AND created_at >= ${since} LIMIT 1`.execute(trx)
   return rows.length > 0

@@ -79,14 +79,14 @@ export class Gateways {
    * A function that says who of the registered gateways has the revocation that was made at this instant, in epoch
    * milliseconds. The name of another is only what it says of itself.
    */
-  async enforcement(): Promise<(madeAt: number) => Enforcement[]> {
+  async enforcement(): Promise<(createdAt: number) => Enforcement[]> {
     const gateways = (await this.list()).filter(({ registered }) => registered)
-    return madeAt =>
+    return createdAt =>
       gateways.map(({ name, instances }) => ({
         gateway: name,
         instances: instances.length,
         // The version of a list is the instant until which it has everything.
-        enforcing: instances.filter(({ version }) => version !== null && Number(version) >= madeAt).length,
+        enforcing: instances.filter(({ version }) => version !== null && Number(version) >= createdAt).length,
       }))
   }
 }

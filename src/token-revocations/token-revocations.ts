@@ -7,7 +7,7 @@ import type { Page, PageRequest } from '../database/page.ts'
 import { NotFound, Unavailable } from '../errors.ts'
 import { lockTenant } from '../tenants/tenant-repository.ts'
 import { refuseTooManyEnds } from '../tenants/token-epoch-bounds.ts'
-import { endTokensOfKeys, endTokensOfTenant, holdersOf } from '../tenants/token-epoch-repository.ts'
+import { holdersOf, revokeTokensOfKeys, revokeTokensOfTenant } from '../tenants/token-epoch-repository.ts'
 import type { DenyList } from './deny-list.ts'
 import type { DeniedClaim, Ended, TokenRevocation } from './token-revocation.ts'
 import {
@@ -59,14 +59,14 @@ export class TokenRevocations {
     ended: Ended,
     { reason, tenantId }: { reason: string | null; tenantId: string | null },
   ): Promise<TokenRevocation> {
-    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const revocation = await mutate(this.#database, actor, async ({ trx, record }) => {
       const { id, changes } = await end(trx, actor, ended, { reason, tenantId })
       const revocation = await getRevocation(trx, id)
       record(eventOf(revocation, ended), { kind: 'token-revocation', id }, ...changes)
       return revocation
     })
-    this.#deny(made)
-    return made
+    this.#deny(revocation)
+    return revocation
   }
 
   /**
@@ -74,7 +74,7 @@ export class TokenRevocations {
    * @throws {Unavailable} when too many tokens of the key, or of its tenant, are denied one by one
    */
   async revokeOwn(actor: Actor, token: { jti: string; keyId: string; tenantId: string }): Promise<void> {
-    const made = await mutate(this.#database, actor, async ({ trx, record }) => {
+    const revocation = await mutate(this.#database, actor, async ({ trx, record }) => {
       // One at a time for each key, so that the bound holds.
       await lockApiKey(trx, token.keyId)
       const { id, isNew } = await denyToken(trx, { ...token, reason: 'revoked by its client' })
@@ -91,7 +91,7 @@ export class TokenRevocations {
       record(eventOf(revocation, { jti: token.jti }), { kind: 'token-revocation', id })
       return revocation
     })
-    if (made) this.#deny(made)
+    if (revocation) this.#deny(revocation)
   }
 
   /**
@@ -149,12 +149,12 @@ async function end(
     if (!locked || (tenantId !== null && locked.key.tenantId !== tenantId))
       throw new NotFound('key', ended.key)
     await refuseTooManyEnds(trx, actor, { key: ended.key })
-    const [entry] = await endTokensOfKeys(trx, [ended.key], reason)
+    const [entry] = await revokeTokensOfKeys(trx, [ended.key], reason)
     return { id: entry?.id ?? '', changes: [{ kind: 'key', id: ended.key }] }
   }
   if (!(await lockTenant(trx, ended.tenant))) throw new NotFound('tenant', ended.tenant)
   await refuseTooManyEnds(trx, actor, { tenant: ended.tenant })
-  const [entry] = await endTokensOfTenant(trx, ended.tenant, reason)
+  const [entry] = await revokeTokensOfTenant(trx, ended.tenant, reason)
   return { id: entry?.id ?? '', changes: [{ kind: 'tenant', id: ended.tenant }] }
 }
 

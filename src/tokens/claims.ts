@@ -68,9 +68,9 @@ function rightsClaims(rights: EffectiveRights): { claims: RightsClaims; json: st
     adapter_list: rights.adapters.join(' ') || RESERVED_NAME,
     ...(limits && { limits }),
   }
-  const made = { claims, json: JSON.stringify(claims) }
-  byRights.set(rights, made)
-  return made
+  const added = { claims, json: JSON.stringify(claims) }
+  byRights.set(rights, added)
+  return added
 }
 
 type OwnClaims = Omit<AccessTokenClaims, keyof RightsClaims>

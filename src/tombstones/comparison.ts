@@ -3,8 +3,8 @@ import { readOpen, readUnstored } from './restore-repository.ts'
 import { isReversible, type Mark, type Memory, nameOf, type Tombstone } from './tombstone.ts'
 import { continues, readEnded, readState, readUsable } from './tombstone-repository.ts'
 
-/** A restore that this process noticed. */
-export interface Noticed {
+/** A restore that this process detected. */
+export interface DetectedRestore {
   /** The newest memory that the database does not continue; if it continues all, the newest of what it brought back. */
   memory: Pick<Memory, 'mark' | 'seenAt' | 'writer'>
   found: Mark
@@ -48,9 +48,9 @@ export async function compare(trx: Handle, memories: readonly Memory[]) {
   // A file from before the last restore says nothing new, unless it has what no other memory had.
   const isNew = ({ seenAt }: Memory) => open.noticedAt === null || seenAt > open.noticedAt
   const [newest] = (lost.length > 0 ? lost : continued).toSorted((one, other) => other.mark.id - one.mark.id)
-  const noticed: Noticed | undefined =
+  const detected: DetectedRestore | undefined =
     newest && (usable.length > 0 || lost.some(isNew))
       ? { memory: newest, found: state.mark, tombstones: usable }
       : undefined
-  return { state, ended, open, noticed }
+  return { state, ended, open, detected }
 }

@@ -5,7 +5,7 @@ import type { Change } from '../database/change.ts'
 import type { Apply, ChangeSubscriber } from '../database/change-subscriber.ts'
 import type { Database, Handle } from '../database/database.ts'
 import type { Logger } from '../system/logger.ts'
-import { byName, compare, type Noticed } from './comparison.ts'
+import { byName, compare, type DetectedRestore } from './comparison.ts'
 import { insertRestore, readOpen } from './restore-repository.ts'
 import {
   isReversible,
@@ -51,7 +51,7 @@ export class Tombstones implements ChangeSubscriber {
   #remembered: readonly Memory[] = []
   #early: ReadonlySet<string> = new Set()
   /** Not stored in the database yet. */
-  #noticed: Noticed | undefined
+  #detected: DetectedRestore | undefined
   /** Restores in the database that are not reconciled. */
   #open = 0
   /** What was read since the load in progress began: newer than what it reads. */
@@ -95,12 +95,12 @@ export class Tombstones implements ChangeSubscriber {
 
   /** The database was restored, and is not reconciled. */
   get isUnreconciled(): boolean {
-    return this.#open > 0 || this.#noticed !== undefined
+    return this.#open > 0 || this.#detected !== undefined
   }
 
-  /** The restore that this process noticed and did not store yet. */
-  get noticed(): Noticed | undefined {
-    return this.#noticed
+  /** The restore that this process detected and did not store yet. */
+  get detected(): DetectedRestore | undefined {
+    return this.#detected
   }
 
   /** What this process knows, for a snapshot; undefined before the first load. */
@@ -138,14 +138,14 @@ export class Tombstones implements ChangeSubscriber {
     const own = this.memory
     // The process that knew most may have ended before the restore.
     const memories = own ? [own, ...(await this.#readFiles())] : this.#remembered
-    const { state, ended, open, noticed } = await this.#databases.reading.readSnapshot(trx =>
+    const { state, ended, open, detected } = await this.#databases.reading.readSnapshot(trx =>
       compare(trx, memories),
     )
     return () => {
       const { mark, installation = '', now: seenAt } = state
       this.#known = { mark, installation, seenAt }
       this.#ended = byName(ended)
-      if (noticed) this.#notice(noticed)
+      if (detected) this.#notice(detected)
       this.#setOpen(open)
       for (const update of since) this.#apply(update)
       this.#since = undefined
@@ -172,11 +172,11 @@ export class Tombstones implements ChangeSubscriber {
   /** `ChangeSubscriber.forget`. What ended stays ended. */
   forget(): void {}
 
-  /** Stores the restore that this process noticed, so that every replica refuses what is pending. */
+  /** Stores the restore that this process detected, so that every replica refuses what is pending. */
   async store(): Promise<void> {
-    const noticed = this.#noticed
-    if (!noticed) return
-    const { memory, found, tombstones } = noticed
+    const detected = this.#detected
+    if (!detected) return
+    const { memory, found, tombstones } = detected
     await mutate(this.#databases.writing, SYSTEM, async ({ trx, record }) => {
       // Other replicas notice it at the same moment.
       await lockHead(trx)
@@ -192,7 +192,7 @@ export class Tombstones implements ChangeSubscriber {
       const event = { action: 'restore.notice', targetKind: 'restore', targetId: stored.id, changes } as const
       record(event, { kind: 'restore', id: stored.id })
     })
-    if (this.#noticed === noticed) this.#noticed = undefined
+    if (this.#detected === detected) this.#detected = undefined
   }
 
   #apply({ mark, seenAt, changes, ended, open }: Update): void {
@@ -212,18 +212,18 @@ export class Tombstones implements ChangeSubscriber {
 
   #setOpen({ open, pending }: { open: number; pending: readonly Tombstone[] }): void {
     this.#open = open
-    this.#pending = byName([...pending, ...(this.#noticed?.tombstones ?? [])])
+    this.#pending = byName([...pending, ...(this.#detected?.tombstones ?? [])])
   }
 
-  #notice(noticed: Noticed): void {
-    const before = this.#noticed?.tombstones ?? []
-    const tombstones = [...byName([...before, ...noticed.tombstones]).values()]
-    this.#noticed = { ...noticed, tombstones }
+  #notice(detected: DetectedRestore): void {
+    const before = this.#detected?.tombstones ?? []
+    const tombstones = [...byName([...before, ...detected.tombstones]).values()]
+    this.#detected = { ...detected, tombstones }
     this.#logger.error(
       {
-        known: noticed.memory.mark,
-        knownBy: noticed.memory.writer,
-        found: noticed.found,
+        known: detected.memory.mark,
+        knownBy: detected.memory.writer,
+        found: detected.found,
         refused: tombstones.length,
       },
       'the database was restored to an older state: what it brought back is refused until "mintmark restore reconcile"',

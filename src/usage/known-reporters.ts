@@ -47,7 +47,10 @@ export class KnownReporters implements ChangeSubscriber {
       if (!reporter || this.#isEnded(reporter)) continue
       if (reporter.pepperId !== this.#digests.storing.id)
         this.#redigest(presented, reporter).catch(err =>
-          this.#logger.warn({ err, usage_reporter: reporter.id }, 'a usage reporter keeps its old pepper'),
+          this.#logger.warn(
+            { err, usage_reporter: reporter.id },
+            'the secret of a usage reporter was not moved to the current pepper',
+          ),
         )
       return reporter
     }

@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => mintmark.stop())
 
 describe('The admin listener', () => {
-  it('serves the document to whoever asks', async () => {
+  it('serves the document without authentication', async () => {
     const { status, headers, body } = await request(`${admin}/admin/openapi.json`)
     expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
     expect(body).toMatchObject({ openapi: '3.1.1', info: { title: 'Mintmark admin API' } })

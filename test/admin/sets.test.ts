@@ -15,7 +15,7 @@ const ask = (method: string, path: string, body: unknown, set: string) =>
   mintmark.admin(method, path, body, { 'mintmark-set': set })
 const members = async (set: string) =>
   (await mintmark.admin('GET', `/set-objects?set=${set}`)).body.data.map(
-    ({ kind, name, made }: Record<string, unknown>) => `${kind} ${name} ${made}`,
+    ({ kind, name, created_by_set }: Record<string, unknown>) => `${kind} ${name} ${created_by_set}`,
   )
 const code = ({ status, body }: { status: number; body: { code?: string } }) => [status, body?.code]
 
@@ -148,7 +148,7 @@ describe('An object', () => {
         )
       ).map(({ action }) => action)
     const before = (await events()).length
-    expect((await adopt('premium', 'second')).body).toMatchObject({ name: 'premium', made: false })
+    expect((await adopt('premium', 'second')).body).toMatchObject({ name: 'premium', created_by_set: false })
     await adopt('premium', 'second')
     await adopt('premium', 'second', 'best')
     expect(await members('second')).toEqual(['tier best false'])

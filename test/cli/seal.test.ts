@@ -120,7 +120,7 @@ describe('the upgrade', () => {
     expect(stdout).toContain('sha256 of legacy')
     expect(stderr).toContain('Nothing was sealed.')
     expect(stderr).toContain(`${forged.kid}: its kid is not the RFC 7638 thumbprint of its public key.`)
-    expect(stderr).toContain(`${forged.unproven}: it has no private half, which would prove that Mintmark`)
+    expect(stderr).toContain(`${forged.unproven}: it has no private key, which would prove that Mintmark`)
     expect(stderr).toContain(
       `${forged.revoked}: according to the audit trail it was revoked: its row was put back`,
     )

@@ -95,7 +95,7 @@ describe('mintmark config', () => {
     )
     for (const value of Object.values(secrets)) expect(stdout).not.toContain(value)
     const trial = await mintmark(['config', '--sources'], { env: { MINTMARK_KEYS_DIR: folder } })
-    expect(trial.stdout).toContain(`made in development: ${join(folder, 'peppers')}`)
+    expect(trial.stdout).toContain(`generated for development: ${join(folder, 'peppers')}`)
   })
 
   it('lists every fault at once, without any secret', async () => {

@@ -343,7 +343,7 @@ const TABLES = {
     provider_id: 'text?',
     reporter_id: 'text?',
     object_id: 'text',
-    made: 'boolean',
+    created_by_set: 'boolean',
     created_by: 'text',
     created_at: 'timestamptz',
   },

@@ -8,7 +8,7 @@ import { UNSEALED } from './columns.ts'
 
 /** Every column of the database is sealed, or it is known what a change of it does. */
 const SEALED = [SIGNING_KEY, IMPORTED_SECRET, IDENTITY_PROVIDER, KEY_CREDENTIAL]
-const decision = readFileSync(new URL('../../docs/decisions/0016-sealed-rows.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../docs/sealed-rows.md', import.meta.url), 'utf8')
 
 let database: TestDatabase
 let columns: { table: string; column: string }[]
@@ -40,10 +40,10 @@ describe('every column', () => {
     expect(known().toSorted()).toEqual(found.toSorted())
   })
 
-  it('that is honoured is in a table that decision 0016 names', () => {
+  it('that is honoured is in a table that docs/sealed-rows.md names', () => {
     const tables = Object.entries(UNSEALED)
       .filter(([, { pepper, honoured }]) => pepper ?? honoured)
       .map(([table]) => table)
-    expect(tables.filter(table => !decision.includes(`\`${table}\``))).toEqual([])
+    expect(tables.filter(table => !page.includes(`\`${table}\``))).toEqual([])
   })
 })

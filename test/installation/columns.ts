@@ -5,7 +5,7 @@
 export interface Columns {
   /** It cannot be made without a pepper. */
   pepper?: string
-  /** It is honoured as the database has it: rights, and what lifts or ends something. Decision 0016 names the table. */
+  /** It is honoured as the database has it: rights, and what lifts or ends something. docs/sealed-rows.md names the table. */
   honoured?: string
   /** It says what happened or what comes next, and grants nothing. */
   record?: string
@@ -75,7 +75,7 @@ export const UNSEALED: Readonly<Record<string, Columns>> = {
   tombstones: { honoured: 'kind id ended_at state', record: 'owner restore_id reason' },
   deleted_identities: { honoured: 'id', record: 'owner deleted_at' },
   set_objects: {
-    record: `set_name kind name tier model tenant_id key_id provider_id reporter_id object_id made created_by created_at seq`,
+    record: `set_name kind name tier model tenant_id key_id provider_id reporter_id object_id created_by_set created_by created_at seq`,
   },
   pending_secrets: { honoured: 'secret_id confirm_by overlap_seconds' },
   usage_reporters: {

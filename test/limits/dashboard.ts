@@ -16,7 +16,7 @@ const LIMITS: Limits = {
 /** Has no series before its first error, which a working service has not. */
 const ERRORS = 'ratelimit_service_should_rate_limit_error'
 
-/** Each query of the dashboard, in a real Prometheus that scrapes the rate limit service (as its makers build it). */
+/** Each query of the dashboard, in a real Prometheus that scrapes the rate limit service (as its developers build it). */
 export async function checkDashboard(
   checks: Checks,
   { home, redis, anotherEnvoy, tenant }: Setting,

@@ -127,7 +127,7 @@ export interface RateLimitService {
 }
 
 /**
- * deploy/envoy/ratelimit on this Redis; without a clock: as its makers build it, with the machine's clock. `domain`: a further
+ * deploy/envoy/ratelimit on this Redis; without a clock: as its developers build it, with the machine's clock. `domain`: a further
  * configuration, of a domain without limits. `metrics`: with statistics, for Prometheus.
  */
 export async function startRateLimitService(

@@ -6,7 +6,7 @@ import { ask, type Setting } from './setting.ts'
 /** How long the requests of one window may take on a busy machine. */
 const ROOM_SECONDS = 20
 
-/** Two Envoys, each with a rate limit service of its own (as its makers build it, with the real time), on one Redis. */
+/** Two Envoys, each with a rate limit service of its own (as its developers build it, with the real time), on one Redis. */
 export async function checkSeveral(checks: Checks, setting: Setting): Promise<void> {
   console.log('\ntwo Envoys, two rate limit services, one Redis')
   const { home, redis, anotherEnvoy, tenant } = setting

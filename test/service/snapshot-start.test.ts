@@ -174,12 +174,12 @@ function copied(change: (bytes: Buffer) => Buffer): string {
 const extend = (hours: number, reason = 'the database is being rebuilt', at = folder) => {
   const { encryptionKeys } = readConfig(new Env(writer.environment))
   const { MINTMARK_ISSUER: issuer = '' } = writer.environment
-  const madeAt = systemClock.wallMs()
+  const createdAt = systemClock.wallMs()
   return headers().then(all => {
     const header = all.toSorted((a, b) => b.seenAt - a.seenAt)[0]
     const from = { position: header?.position ?? { number: '0', id: '' }, seenAt: header?.seenAt ?? 0 }
-    const until = madeAt + hours * 3_600_000
-    const extension = { id: `ext_${hours}`, until, madeAt, reason, madeOn: 'test', issuer, from }
+    const until = createdAt + hours * 3_600_000
+    const extension = { id: `ext_${hours}`, until, createdAt, reason, createdOn: 'test', issuer, from }
     return writeExtension({ folder: at, issuer, encryptionKeys, random: systemRandom }, extension)
   })
 }

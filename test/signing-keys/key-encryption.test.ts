@@ -73,7 +73,7 @@ describe('an encrypted private key', () => {
       /is encrypted with the encryption key "e1", which MINTMARK_ENCRYPTION_KEYS lacks: add it to the list\.$/,
     ],
     [
-      'another private half under this kid',
+      'another private key under this kid',
       () => opening(made.kid, encryption.encrypt(made.kid, other.privateJwk)),
       WRONG,
     ],

@@ -95,7 +95,7 @@ describe('the signer at a time', () => {
       'b',
     ],
     [
-      'is never a key whose private half is not held',
+      'is never a key whose private key is not held',
       [
         ['a', {}],
         ['b', { privateKey: undefined, activatesAt: NOW }],

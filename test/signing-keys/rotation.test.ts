@@ -89,7 +89,7 @@ describe('what is due', () => {
     ['nor while the standby is held', [a, key('s', 'standby', { activatesAt: null, held: true })], {}, []],
     ['a retiring key stays until its time', [a, s, key('r', 'retiring')], {}, []],
     [
-      'its private half goes first, when no replica that is cut off can need it any more',
+      'its private key goes first, when no replica that is cut off can need it any more',
       [a, s, key('r', 'retiring', { forgetsAt: NOW })],
       {},
       [{ type: 'forget', kid: 'r' }],
@@ -101,7 +101,7 @@ describe('what is due', () => {
       [{ type: 'remove', kid: 'r' }],
     ],
     [
-      'a retiring key that is held stays, and still loses its private half',
+      'a retiring key that is held stays, and still loses its private key',
       [a, s, key('r', 'retiring', { retiresAt: NOW, forgetsAt: NOW, held: true })],
       {},
       [{ type: 'forget', kid: 'r' }],

@@ -118,12 +118,12 @@ it('Two processes that write at the same time leave two whole files, and nothing
 describe('An extension', () => {
   const means = { folder, issuer, encryptionKeys }
   const path = join(folder, 'emergency-extension')
-  const extension = (id: string, madeAt = NOW) => ({
+  const extension = (id: string, createdAt = NOW) => ({
     id,
     until: NOW + 3_600_000,
-    madeAt,
+    createdAt,
     reason: 'test',
-    madeOn: 'test',
+    createdOn: 'test',
     issuer,
     from: { position: { number: '7', id: 'x' }, seenAt: NOW - 20_000 },
   })

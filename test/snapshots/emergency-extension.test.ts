@@ -14,21 +14,21 @@ import { Secret } from '../../src/system/secret.ts'
 
 const encryptionKeys = [{ id: 'e1', key: new Secret(randomBytes(32)) }]
 const issuer = 'https://tokens.example.test'
-const MADE_AT = Date.UTC(2026, 10, 29, 12)
+const CREATED_AT = Date.UTC(2026, 10, 29, 12)
 const SEVEN_DAYS_MS = 7 * 24 * 3_600_000
 
 const extension = {
   id: 'ext_1',
-  madeAt: MADE_AT,
-  until: MADE_AT + SEVEN_DAYS_MS,
+  createdAt: CREATED_AT,
+  until: CREATED_AT + SEVEN_DAYS_MS,
   reason: 'the disk is replaced',
-  madeOn: 'host:1',
+  createdOn: 'host:1',
   issuer,
-  from: { position: { number: '1', id: 'feed' }, seenAt: MADE_AT },
+  from: { position: { number: '1', id: 'feed' }, seenAt: CREATED_AT },
 }
 
 let folder: string
-let now = MADE_AT
+let now = CREATED_AT
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mintmark-extension-'))
 })
@@ -59,7 +59,7 @@ describe('the file of an extension', () => {
     ['of another installation', { ...extension, issuer: 'https://other.example.test' }],
     ['of another kind, renamed', extension, 'snapshot'],
   ])('%s is rejected, and ends the one before it', async (_, content, kind) => {
-    now = MADE_AT
+    now = CREATED_AT
     await sealed(extension)
     const file = reader()
     await file.refresh()

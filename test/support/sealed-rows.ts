@@ -84,7 +84,7 @@ async function rewrite(
   await owner.close()
 }
 
-/** Adds genuine retiring keys, without their private halves; returns their kids. */
+/** Adds genuine retiring keys, without their private keys; returns their kids. */
 export async function addRetiringKeys(
   database: Place,
   environment: Environment,

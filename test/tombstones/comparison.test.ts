@@ -117,7 +117,7 @@ describe('a database compared with memories', () => {
       `key_revoked ${one?.keyId}`,
       'tenant_suspended one',
     ])
-    expect(tombstones.noticed?.memory.mark.id).toBe(ahead().id + 3)
+    expect(tombstones.detected?.memory.mark.id).toBe(ahead().id + 3)
   })
 
   it('takes the end of a secret from the newest memory that has it, in whatever order they are read', async () => {
@@ -195,11 +195,11 @@ describe('a database compared with memories', () => {
     ;(await tombstones.load())()
     await proxy.become('refuse')
     await expect(tombstones.store()).rejects.toThrow(Unavailable)
-    expect(tombstones.noticed?.memory.mark).toEqual(ahead())
+    expect(tombstones.detected?.memory.mark).toEqual(ahead())
     expect(await stored()).toBe(0)
     await proxy.become('none')
     await tombstones.store()
-    expect(tombstones.noticed).toBeUndefined()
+    expect(tombstones.detected).toBeUndefined()
     expect(await stored()).toBe(1)
     await writing.close()
     await proxy.close()

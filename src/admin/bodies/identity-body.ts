@@ -24,7 +24,7 @@ export const EXAMPLE_JWKS = {
 const jwks = z.record(z.string(), z.unknown())
 const claims = z.record(z.string(), z.union([z.string(), z.array(z.string())]))
 const subject = z.string().nullable()
-const maker = z.string().nullable()
+const creator = z.string().nullable()
 
 const fetchHealth = z
   .strictObject({
@@ -76,7 +76,7 @@ export const providerBody = z
     fetch: fetchHealth.describe(
       'How the replica that answers fetches the keys. null: it fetches none, because `jwks` has them or it does not know the provider yet.',
     ),
-    created_by: maker.describe('`root`, or the id of the admin token that created it.'),
+    created_by: creator.describe('`root`, or the id of the admin token that created it.'),
     created_at: instant.describe('Time of creation.'),
     updated_at: instant.describe('Time of the last change.'),
   })
@@ -110,7 +110,7 @@ export const providerBody = z
 const common = {
   id: credentialId.describe('Id of the credential.'),
   key: keyId.describe('Key that the credential is for.'),
-  created_by: maker.describe('`root`, or the id of the admin token that created it.'),
+  created_by: creator.describe('`root`, or the id of the admin token that created it.'),
   created_at: instant.describe('Time of creation.'),
   last_used_at: instant
     .nullable()

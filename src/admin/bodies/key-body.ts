@@ -16,7 +16,7 @@ import {
   tenantId,
 } from './wire.ts'
 
-const maker = z.string().nullable()
+const creator = z.string().nullable()
 
 const secret = z
   .strictObject({
@@ -26,7 +26,7 @@ const secret = z
       .describe(
         '`live`: can be exchanged until the key ends. `ending`: replaced in a rotation, can be exchanged until `ends_at`. `ended`: its time is over. `revoked`: was revoked.',
       ),
-    created_by: maker.describe(
+    created_by: creator.describe(
       '`root`, or the id of the admin token that created or rotated the key; null: not known.',
     ),
     created_at: instant.describe('Time of creation.'),
@@ -99,7 +99,7 @@ const fields = {
   disabled_at: instant.nullable().describe('Time since which the key is disabled; null: not disabled.'),
   revoked_at: instant.nullable().describe('Time of revocation; null: not revoked.'),
   revoked_reason: z.string().nullable().describe('Reason given at the revocation.'),
-  created_by: maker.describe('`root`, or the id of the admin token that created it; null: not known.'),
+  created_by: creator.describe('`root`, or the id of the admin token that created it; null: not known.'),
   created_at: instant.describe('Time of creation.'),
   updated_at: instant.describe('Time of the last change.'),
   secrets: z.array(secret).describe('Secrets of the key without the secret text, newest first.'),

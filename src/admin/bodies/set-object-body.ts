@@ -8,7 +8,7 @@ export const setObjectBody = z
     kind: z.enum(SET_KINDS).describe('Kind of the object.'),
     id: z.string().describe('Id of the object, or the name of a tier, model or adapter.'),
     name: z.string().max(LONGEST_NAME_IN_SET).describe('Name of the object in the set.'),
-    made: z
+    created_by_set: z
       .boolean()
       .describe('Whether the set created the object. An object that it adopted is not deleted with the set.'),
     created_by: z.string().describe('`root`, or the id of the admin token that put it into the set.'),
@@ -23,7 +23,7 @@ export const setObjectBody = z
         kind: 'key',
         id: 'key_7Hq2kd9XwP3mZt5B',
         name: 'acme/ci',
-        made: true,
+        created_by_set: true,
         created_by: 'adm_2Vb6Nc4RtY8wQk3Z',
         created_at: '2026-11-24T09:00:00.000Z',
       },

@@ -25,7 +25,7 @@ export const signingKeyBody = z
   })
   .meta({
     id: 'SigningKey',
-    description: 'A signing key, without its private half.',
+    description: 'A signing key, without its private key.',
     examples: [
       {
         kid: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',

@@ -14,7 +14,7 @@ import type { TokenReader } from '../../tokens/token-reader.ts'
 import { type AppliedRule, applied, KEY_RULES, TOKEN_RULES } from './rules.ts'
 
 /** A request to explain: for this audience and scope, with this model. */
-export interface Asked {
+export interface GatewayRequest {
   audience: string
   scope: string
   model: string | undefined
@@ -63,7 +63,7 @@ export class Decisions {
   }
 
   /** Of an API key's secret. @throws {Unavailable} */
-  async ofSecret(secret: string, asked: Asked): Promise<Decision> {
+  async ofSecret(secret: string, asked: GatewayRequest): Promise<Decision> {
     const { authenticator, keys } = this.#parts
     const authentication = await authenticator.explain(secret)
     const found = await keys.inspect(secret)
@@ -81,12 +81,12 @@ export class Decisions {
   }
 
   /** Of a secret that no key has. */
-  unknown(asked: Asked): Decision {
+  unknown(asked: GatewayRequest): Decision {
     return decided(KEY_RULES, 'unknown', asked)
   }
 
   /** Of a key, as if its best secret were presented. @throws {NotFound} @throws {Unavailable} */
-  async ofKey(id: string, asked: Asked): Promise<Decision> {
+  async ofKey(id: string, asked: GatewayRequest): Promise<Decision> {
     const key = await this.#parts.keys.get(id)
     const about = await this.#aboutKey(key)
     const now = this.#parts.now()
@@ -99,7 +99,7 @@ export class Decisions {
   }
 
   /** Of a token at the check. @throws {Unavailable} */
-  async ofToken(jwt: string, asked: Asked): Promise<Decision> {
+  async ofToken(jwt: string, asked: GatewayRequest): Promise<Decision> {
     const { tokensFor, now, keyStatusOf, denyList } = this.#parts
     const read = await tokensFor(asked).read(jwt, now())
     if ('fault' in read) return decided(TOKEN_RULES, read.fault, asked)
@@ -151,13 +151,16 @@ export class Decisions {
 const decided = (
   rules: typeof KEY_RULES,
   reason: RefusalReason | undefined,
-  { model }: Asked,
+  { model }: GatewayRequest,
 ): Pick<Decision, 'reason' | 'rules'> => ({
   reason,
   rules: applied(rules, reason, { asksModel: model !== undefined }),
 })
 
-function rightsReason(rights: EffectiveRights, { audience, scope, model }: Asked): RefusalReason | undefined {
+function rightsReason(
+  rights: EffectiveRights,
+  { audience, scope, model }: GatewayRequest,
+): RefusalReason | undefined {
   const obstacle = audienceObstacle(rights, audience, scope)
   if (obstacle) return obstacle
   return model === undefined || maySend(model, rights) ? undefined : 'model_not_allowed'
@@ -167,7 +170,7 @@ function tokenReason(
   status: KeyStatus,
   isDenied: boolean,
   claims: AccessTokenClaims,
-  { model }: Asked,
+  { model }: GatewayRequest,
 ): RefusalReason | undefined {
   if (status !== 'good') return status === 'revoked' ? 'key_revoked' : status
   if (isDenied) return 'token_revoked'

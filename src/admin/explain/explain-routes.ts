@@ -1,12 +1,12 @@
 import { z } from 'zod'
-import { newest, type Sought } from '../../http/recent-refusals.ts'
+import { newest, type RefusalQuery } from '../../http/recent-refusals.ts'
 import type { Admin } from '../admin-auth.ts'
 import { ok } from '../answer.ts'
 import { explanationBody } from '../bodies/explanation-body.ts'
 import * as field from '../fields.ts'
 import { ForeignTenant } from '../foreign-tenant.ts'
 import { type AdminRoute, route } from '../route.ts'
-import type { Asked, Decision } from './decisions.ts'
+import type { Decision, GatewayRequest } from './decisions.ts'
 import { type Explaining, toWire } from './explanation-wire.ts'
 
 const MOST_REFUSALS = 10
@@ -56,12 +56,12 @@ const body = z
 /** Explains why a credential or a request is accepted or refused. */
 export function explainRoutes(explaining: Explaining): AdminRoute[] {
   /** Of this replica and the others; those of the administrator's tenant. A request that this one knows is at no other. */
-  const refusalsOf = async (admin: Admin, sought: Sought) => {
+  const refusalsOf = async (admin: Admin, query: RefusalQuery) => {
     const { decisions, recent, elsewhere } = explaining
-    const own = recent.find(sought, MOST_REFUSALS)
-    const isNothing = Object.values(sought).every(id => id === undefined)
-    const isHere = sought.requestId !== undefined && own.length > 0
-    const others = isNothing || isHere ? undefined : await elsewhere(sought)
+    const own = recent.find(query, MOST_REFUSALS)
+    const isNothing = Object.values(query).every(id => id === undefined)
+    const isHere = query.requestId !== undefined && own.length > 0
+    const others = isNothing || isHere ? undefined : await elsewhere(query)
     const found = newest([...own, ...(others?.refusals ?? [])], MOST_REFUSALS)
     if (admin.tenantId === null) return { refusals: found, others }
     const tenants = await Promise.all(
@@ -88,13 +88,13 @@ export function explainRoutes(explaining: Explaining): AdminRoute[] {
       handle: async ({ admin, body: given }) => {
         const { decisions, recent, gateway } = explaining
         const { audience = gateway.audience, model } = given
-        const asked: Asked = { audience, scope: gateway.scope, model }
+        const asked: GatewayRequest = { audience, scope: gateway.scope, model }
         const answer = async (
           subject: Parameters<typeof toWire>[0]['subject'],
           decision: Partial<Decision>,
-          sought: Sought,
+          query: RefusalQuery,
         ) => {
-          const remembered = await refusalsOf(admin, sought)
+          const remembered = await refusalsOf(admin, query)
           const shown = {
             gateway: { ...gateway, audience },
             recent: admin.tenantId === null ? recent : undefined,

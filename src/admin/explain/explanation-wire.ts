@@ -1,13 +1,13 @@
 import { keyState, keyTerm, secretState, secretTerm } from '../../api-keys/key-state.ts'
 import type { GatewayModel } from '../../config/gateway-config.ts'
-import type { RecentRefusals, RecordedRefusal, Sought } from '../../http/recent-refusals.ts'
+import type { RecentRefusals, RecordedRefusal, RefusalQuery } from '../../http/recent-refusals.ts'
 import { meaningOf } from '../../refusal-reasons.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { effectiveToWire } from '../key-routes.ts'
 import type { Decision, Decisions } from './decisions.ts'
 
 /** What other replicas remember. `running`: how many there are; undefined: they could not be asked. */
-export interface Elsewhere {
+export interface OtherReplicas {
   refusals: readonly RecordedRefusal[]
   running: number | undefined
   answered: number
@@ -18,7 +18,7 @@ export interface Explaining {
   decisions: Decisions
   recent: RecentRefusals
   /** Asks the other replicas. */
-  elsewhere: (sought: Sought) => Promise<Elsewhere>
+  elsewhere: (query: RefusalQuery) => Promise<OtherReplicas>
   /** What the check requires. */
   gateway: { contract: number; issuer: string; audience: string; scope: string; model: GatewayModel }
 }
@@ -30,7 +30,7 @@ export function toWire(explained: {
   decision: Partial<Decision>
   refusals: readonly RecordedRefusal[]
   /** Undefined: they were not asked, because this replica knows the request. */
-  others: Pick<Elsewhere, 'running' | 'answered'> | undefined
+  others: Pick<OtherReplicas, 'running' | 'answered'> | undefined
   gateway: Explaining['gateway']
   /** Undefined: not shown, because it counts requests of all tenants. */
   recent: RecentRefusals | undefined

@@ -5,7 +5,7 @@ import type { TokenRevocations } from '../../token-revocations/token-revocations
 import type { Admin } from '../admin-auth.ts'
 import { enforcementToWire } from './gateway-routes.ts'
 
-type EnforcementAt = ((madeAt: number) => Enforcement[]) | undefined
+type EnforcementAt = ((createdAt: number) => Enforcement[]) | undefined
 
 /** Revocations of tokens as administrators see them: with the gateways that enforce them. */
 export class ShownRevocations {

@@ -125,8 +125,8 @@ export function identityProviderRoutes(
         const { kind, issuer, ...rest } = body
         // The schema has a default for each.
         const settings = { ...toSettings(rest), kind, issuer } as ProviderInput
-        const made = await providers.create(actor, settings)
-        return created(`${LIST}/${made.id}`, toWire(made), providerVersion(made))
+        const provider = await providers.create(actor, settings)
+        return created(`${LIST}/${provider.id}`, toWire(provider), providerVersion(provider))
       },
     }),
     route({

@@ -50,9 +50,9 @@ export function keyCredentialRoutes(
         const { credential, ...given } = body
         const limits = { withinBounds: admin.tenantId !== null }
         const sent = credential && toCredentialSettings(credential)
-        const made = await credentials.createKey(actor, params.tenant ?? '', toPatch(given), sent, limits)
-        const shown = { key: made.keyId, credential: made.credential && credentialToWire(made.credential) }
-        return { status: 201, location: `/keys/${made.keyId}`, body: shown }
+        const added = await credentials.createKey(actor, params.tenant ?? '', toPatch(given), sent, limits)
+        const shown = { key: added.keyId, credential: added.credential && credentialToWire(added.credential) }
+        return { status: 201, location: `/keys/${added.keyId}`, body: shown }
       },
     }),
     route({
@@ -70,9 +70,9 @@ export function keyCredentialRoutes(
       body: newCredential,
       handle: async ({ actor, admin, params, body }) => {
         const limits = { withinBounds: admin.tenantId !== null }
-        const made = await credentials.create(actor, params.id ?? '', toCredentialSettings(body), limits)
-        const shown = credentialToWire(made)
-        return created(`/keys/${made.keyId}/credentials`, shown, versionOf(shown))
+        const added = await credentials.create(actor, params.id ?? '', toCredentialSettings(body), limits)
+        const shown = credentialToWire(added)
+        return created(`/keys/${added.keyId}/credentials`, shown, versionOf(shown))
       },
     }),
     route({

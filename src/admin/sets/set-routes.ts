@@ -113,12 +113,12 @@ export function setRoutes(objects: SetObjects, read: ReadObject, cursors: Cursor
   ]
 }
 
-const toWire = ({ set, kind, id, name, made, createdBy, createdAt }: SetObject) => ({
+const toWire = ({ set, kind, id, name, createdBySet, createdBy, createdAt }: SetObject) => ({
   set,
   kind,
   id,
   name,
-  made,
+  created_by_set: createdBySet,
   created_by: createdBy,
   created_at: createdAt,
 })

@@ -48,7 +48,8 @@ export function openAiUsage(services: {
 }): RequestHandler {
   return async (req, res) => {
     const admin: Admin = res.locals.admin
-    if (!mayDo(admin.role, 'usage:read')) throw new Forbidden('Missing right: usage:read.')
+    if (!mayDo(admin.role, 'usage:read'))
+      throw new Forbidden('Missing right: usage:read. Use a token with a role that has it.')
     const { reports, now } = services.usage
     const asked = readQuery(req.query as Record<string, string | string[]>, now())
     const { width, begin, end, groups } = asked

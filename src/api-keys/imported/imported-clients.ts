@@ -86,8 +86,8 @@ export class ImportedClients {
     rows: readonly PlannedRow[],
     createdBy: string,
   ): Promise<ImportedRow[]> {
-    const made = rows.map(row => ({ row, id: row.existing?.keyId ?? `key_${randomId(this.#random)}` }))
-    const fresh = made.flatMap(({ row, id }) => {
+    const withIds = rows.map(row => ({ row, id: row.existing?.keyId ?? `key_${randomId(this.#random)}` }))
+    const fresh = withIds.flatMap(({ row, id }) => {
       if (row.existing || !row.hash) return []
       const { clientId, tenantId, disabled = false } = row.client
       const secretId = `sec_${randomId(this.#random)}`
@@ -117,7 +117,7 @@ export class ImportedClients {
         { kind: 'key', id },
       )
     }
-    return made.map(({ row, id }) => report(row, id))
+    return withIds.map(({ row, id }) => report(row, id))
   }
 }
 

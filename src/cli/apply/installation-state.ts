@@ -8,7 +8,7 @@ export interface Member {
   kind: SetKind
   id: string
   name: string
-  made: boolean
+  created_by_set: boolean
 }
 
 /** What the installation has: objects by kind and id, and which of them belong to sets. */

@@ -138,7 +138,7 @@ export function releaseStep({ kind, id, name }: Member, note: string): Step {
   }
 }
 
-/** Deletes what the set made. A key is revoked, with its credentials deleted first, so that their providers can go. */
+/** Deletes what the set created. A key is revoked, with its credentials deleted first, so that their providers can go. */
 export async function deleteStep(admin: AdminClient, member: Member): Promise<Step> {
   const { kind, id, name } = member
   const { path: pathOf } = KINDS[kind]

@@ -18,8 +18,8 @@ export const titleOf = ({ action, kind, name }: Step): string => [action, kind, 
 /** A plan for people: a line for each step, its changes below. */
 export function planText({ set, steps, left, secretsLeft, uncreated, unchanged }: Plan): string {
   const kept = left.map(
-    ({ kind, name, made }) =>
-      `  ${kind} ${name} is in the set and not in the files: it stays${made ? '; --prune deletes it' : '; --prune releases it'}`,
+    ({ kind, name, created_by_set }) =>
+      `  ${kind} ${name} is in the set and not in the files: it stays${created_by_set ? '; --prune deletes it' : '; --prune releases it'}`,
   )
   return [
     `Set ${set}`,

@@ -127,7 +127,7 @@ async function withTenantsOfMembers(admin: AdminClient, set: string, tenants: Se
     if (kind === 'key' || kind === 'tenant') tenants.add(name.split('/')[0] ?? '')
 }
 
-/** What the set made is deleted; what it adopted is released. */
+/** What the set created is deleted; what it adopted is released. */
 async function pruneSteps(
   admin: AdminClient,
   gone: readonly Member[],
@@ -139,15 +139,19 @@ async function pruneSteps(
   for (const member of ordered) {
     if (ENDED.includes(state.objects[member.kind].get(member.id)?.state))
       steps.push(releaseStep(member, 'it has ended already'))
-    else if (!member.made) steps.push(releaseStep(member, 'the set did not create it, so it stays'))
+    else if (!member.created_by_set) steps.push(releaseStep(member, 'the set did not create it, so it stays'))
     else
       steps.push(withDependents(await deleteStep(admin, member), member, await dependentsOf(admin, member)))
   }
   return steps
 }
 
-function keysInTheWay({ id, made }: Member, gone: readonly Member[], state: InstallationState): string[] {
-  if (!made) return []
+function keysInTheWay(
+  { id, created_by_set }: Member,
+  gone: readonly Member[],
+  state: InstallationState,
+): string[] {
+  if (!created_by_set) return []
   return [...state.objects.key.values()].flatMap(key => {
     if (key.tenant !== id || !['active', 'disabled'].includes(key.state)) return []
     if (gone.some(member => member.kind === 'key' && member.id === key.id)) return []

@@ -31,7 +31,7 @@ export async function reporterSteps(admin: AdminClient, asked: Asked): Promise<S
   const { reporter, live, member, destination } = asked
   const changed =
     live && !isDeepStrictEqual(live.audiences.toSorted(), reporter.document.fields.audiences.toSorted())
-  if (changed && !member?.made)
+  if (changed && !member?.created_by_set)
     throw fixed(reporter, 'It was not created by the set: declare another one, with another name.')
   if (changed && !destination)
     throw fixed(
@@ -80,12 +80,15 @@ function createStep({ name, document }: DeclaredObject, destination: Destination
     document,
     perform: async run => {
       const admin = run.admin.with(forSet(run, name))
-      const made = await admin.post<{ id: string; secret: string }>('/usage-reporters', { name, audiences })
+      const created = await admin.post<{ id: string; secret: string }>('/usage-reporters', {
+        name,
+        audiences,
+      })
       try {
-        await destination.write(made.secret)
+        await destination.write(created.secret)
       } catch (error) {
         // No one has the secret. Where this fails too, the next run rotates it.
-        await admin.delete(path`/usage-reporters/${made.id}`).catch(() => {})
+        await admin.delete(path`/usage-reporters/${created.id}`).catch(() => {})
         throw error
       }
     },

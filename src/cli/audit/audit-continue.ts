@@ -12,7 +12,7 @@ import type { Output } from '../output.ts'
 import { openedCheckpoints, readStatements, refuseForeign, trustedKeys } from './checkpoint-files.ts'
 
 /**
- * Signs which checkpoints a restore of the database made void. The rest of the trail has to verify. @throws {CliError}
+ * Signs a statement of the checkpoints that a restore of the database contradicts. The rest of the trail has to verify. @throws {CliError}
  */
 export async function continueAudit(
   environment: NodeJS.ProcessEnv,
@@ -30,7 +30,7 @@ export async function continueAudit(
   const trusted = await trustedKeys(environment, [])
   const { checkpoints, continuations } = await readStatements(files, trusted)
   const given = withoutLost(checkpoints, continuations)
-  const { made, from, lost } = await onDatabase(environment, async database => {
+  const { continuation, from, lost } = await onDatabase(environment, async database => {
     await refuseForeign(database, checkpoints)
     const matched: typeof given = []
     const lost: typeof given = []
@@ -50,14 +50,21 @@ export async function continueAudit(
     const from = last ? { id: last.id, hash: last.hash } : { id: 0, hash: '0'.repeat(64) }
     const at = new Date(systemClock.wallMs()).toISOString()
     const heads = lost.map(({ id, hash }) => ({ id, hash }))
-    const made = await signer.signContinuation({ issuer, installation, at, reason, from, lost: heads })
-    return { made, from, lost }
+    const continuation = await signer.signContinuation({
+      issuer,
+      installation,
+      at,
+      reason,
+      from,
+      lost: heads,
+    })
+    return { continuation, from, lost }
   })
   const farthest = Math.max(...lost.map(({ id }) => id))
   await output.either({
-    text: made,
-    json: { from: from.id, lost: lost.map(({ id }) => id), jws: made },
-    id: made,
+    text: continuation,
+    json: { from: from.id, lost: lost.map(({ id }) => id), jws: continuation },
+    id: continuation,
   })
   output.note(
     `Append it to the file of checkpoints. ${lost.length} checkpoints, up to row ${farthest}, are void from then on; row ${from.id} is the last one that a checkpoint confirms.`,

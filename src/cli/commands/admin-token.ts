@@ -85,12 +85,12 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
   repeatable(command).action(
     action<[role: string]>(environment, async ({ admin, output }, role) => {
       const body = { role, ...bodyOf(command) }
-      const made = await admin.post<AdminToken & { secret: string }>('/admin-tokens', body)
+      const created = await admin.post<AdminToken & { secret: string }>('/admin-tokens', body)
       const until =
-        made.expires_at === null ? 'It does not expire.' : `It expires ${moment(made.expires_at)}.`
-      await output.secret(made, {
-        note: `Created ${made.id} with the role ${role}. ${until} The token is on standard output, and cannot be shown again.`,
-        cure: `Revoke it: mintmark admin-token revoke ${made.id}`,
+        created.expires_at === null ? 'It does not expire.' : `It expires ${moment(created.expires_at)}.`
+      await output.secret(created, {
+        note: `Created ${created.id} with the role ${role}. ${until} The token is on standard output, and cannot be shown again.`,
+        cure: `Revoke it: mintmark admin-token revoke ${created.id}`,
       })
     }),
   )
@@ -139,8 +139,8 @@ function revoke(parent: Command, environment: NodeJS.ProcessEnv): void {
         const json = await admin.post<Rehearsal>(place, body)
         return output.either({ text: rehearsalText(json), json, id })
       }
-      const made = cascade ? ', and all tokens, keys, secrets and credentials that it created' : ''
-      await confirm({ warning: `This revokes the admin token ${id}${made}.`, name: id })
+      const andCreated = cascade ? ', and all tokens, keys, secrets and credentials that it created' : ''
+      await confirm({ warning: `This revokes the admin token ${id}${andCreated}.`, name: id })
       const { revoked, note } = await revokeAll(admin, place, body)
       await output.changed(revoked, VIEW, `Revoked ${id}${note}.`)
     }),

@@ -55,10 +55,10 @@ export function aibrixCommands(program: Command, environment: NodeJS.ProcessEnv)
     action(environment, async ({ admin }) => {
       const options = users.opts<UsersOptions>()
       const tiers = await admin.list<Tier>('/tiers')
-      const made = usersOf(await admin.list<Tenant>('/tenants'), tiers, options)
+      const shown = usersOf(await admin.list<Tenant>('/tenants'), tiers, options)
       const output = new Output({ output: options.json ? 'json' : 'table' })
-      if (made.length === 0 && !options.json) return output.note('No tenants.')
-      await output.either({ text: made.map(redisCommand).join('\n'), json: made, id: '' })
+      if (shown.length === 0 && !options.json) return output.note('No tenants.')
+      await output.either({ text: shown.map(redisCommand).join('\n'), json: shown, id: '' })
     }),
   )
 }

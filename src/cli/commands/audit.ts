@@ -97,9 +97,11 @@ function checkpoint(audit: Command, environment: NodeJS.ProcessEnv): void {
     quiet: 'print only the JWS',
   }).action(
     action(environment, async ({ admin, output }) => {
-      const made = await admin.get<{ id: number; jws: string; key_thumbprint: string }>('/audit-checkpoint')
-      await output.either({ text: made.jws, json: made, id: made.jws })
-      output.note(`Checkpoint of row ${made.id}, signed with the key ${made.key_thumbprint}.`)
+      const checkpoint = await admin.get<{ id: number; jws: string; key_thumbprint: string }>(
+        '/audit-checkpoint',
+      )
+      await output.either({ text: checkpoint.jws, json: checkpoint, id: checkpoint.jws })
+      output.note(`Checkpoint of row ${checkpoint.id}, signed with the key ${checkpoint.key_thumbprint}.`)
     }),
   )
 }
@@ -129,7 +131,7 @@ function verify(audit: Command, environment: NodeJS.ProcessEnv): void {
 
 function continueAfterRestore(audit: Command, environment: NodeJS.ProcessEnv): void {
   const command = resultVerb(audit, 'continue', {
-    summary: 'after a restore of the database: sign which checkpoints it made void',
+    summary: 'after a restore of the database: sign a statement of the checkpoints that it contradicts',
     details:
       'Checkpoints of rows that a restore lost contradict the trail. The command compares them with the database in ' +
       'MIGRATE_DATABASE_URL or DATABASE_URL, verifies the trail without them, and prints a line signed with a key that is ' +

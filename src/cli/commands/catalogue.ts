@@ -46,8 +46,8 @@ function set<T extends { name: string }>(
     command.addOption(option.makeOptionMandatory(required ?? false))
   conditional(command).action(
     action<[name: string]>(environment, async ({ admin, output }, name) => {
-      const made = await admin.put<T>(catalogue.path + path`/${name}`, bodyOf(command))
-      await output.changed(made, catalogue.view, `Set the ${catalogue.noun} ${name}.`)
+      const stored = await admin.put<T>(catalogue.path + path`/${name}`, bodyOf(command))
+      await output.changed(stored, catalogue.view, `Set the ${catalogue.noun} ${name}.`)
     }),
   )
 }

@@ -22,9 +22,9 @@ export function printSources(environment: NodeJS.ProcessEnv): void {
   const env = new Env(environment)
   const { embedded, keysDir } = readConfig(env)
   const rows = env.descriptions.map(({ name, fallback }) => {
-    const made = embedded ? developmentFile(keysDir, name) : undefined
+    const generated = embedded ? developmentFile(keysDir, name) : undefined
     const given = env.sources.get(name)
-    const from = given ?? (made ? `made in development: ${made}` : `default: ${fallback}`)
+    const from = given ?? (generated ? `generated for development: ${generated}` : `default: ${fallback}`)
     return {
       name,
       from: RECORDED.includes(name) ? `${from}; after the first start the installation record` : from,

@@ -66,9 +66,9 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
 function finish({ reason, accepted, other_replicas: others }: Explanation): void {
   if (reason !== null) throw new CliError(EXIT.refused, `refused: ${reason}.`)
   if (accepted === null)
-    throw new CliError(EXIT.notFound, 'nothing is known of this id.', [
+    throw new CliError(EXIT.notFound, 'no replica that answered knows this id.', [
       others?.running === others?.answered
-        ? 'No replica remembers it. It was too long ago, or a gateway decided by itself: search the logs with --log.'
+        ? 'It was too long ago, or a gateway decided by itself: search the logs with --log.'
         : 'A replica that did not answer may have refused it: search the logs with --log.',
     ])
 }

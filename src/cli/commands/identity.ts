@@ -109,8 +109,8 @@ function changeProviders(identity: Command, environment: NodeJS.ProcessEnv): voi
   )
   repeatable(create).action(
     action(environment, async ({ admin, output }) => {
-      const made = await admin.post<Provider>(PROVIDERS, await jsonOf(create))
-      await output.changed(made, PROVIDER, `Created the identity provider ${made.id}.`)
+      const created = await admin.post<Provider>(PROVIDERS, await jsonOf(create))
+      await output.changed(created, PROVIDER, `Created the identity provider ${created.id}.`)
     }),
   )
   const update = fromJson(
@@ -122,8 +122,8 @@ function changeProviders(identity: Command, environment: NodeJS.ProcessEnv): voi
   )
   conditional(update).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const made = await admin.patch<Provider>(PROVIDERS + path`/${id}`, await jsonOf(update))
-      await output.changed(made, PROVIDER, `Updated the identity provider ${id}.`)
+      const updated = await admin.patch<Provider>(PROVIDERS + path`/${id}`, await jsonOf(update))
+      await output.changed(updated, PROVIDER, `Updated the identity provider ${id}.`)
     }),
   )
   const remove = resultVerb(identity, 'delete <provider>', {
@@ -157,8 +157,8 @@ function credentials(identity: Command, environment: NodeJS.ProcessEnv): void {
   )
   repeatable(add).action(
     action<[key: string]>(environment, async ({ admin, output }, key) => {
-      const made = await admin.post<Credential>(path`/keys/${key}/credentials`, await jsonOf(add))
-      await output.changed(made, CREDENTIAL, `Added the credential ${made.id}.`)
+      const created = await admin.post<Credential>(path`/keys/${key}/credentials`, await jsonOf(add))
+      await output.changed(created, CREDENTIAL, `Added the credential ${created.id}.`)
     }),
   )
   resultVerb(identity, 'delete-credential <key> <credential>', {

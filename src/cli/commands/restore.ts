@@ -8,7 +8,7 @@ const WHERE =
 const TRAIL =
   'export of the audit trail from before the restore, without filters but --from; "-" is standard input (repeatable)'
 
-/** Directly on the database: what it brought back is to be ended before a replica serves it. */
+/** Directly on the database, before a replica serves it. */
 export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const restore = noun(program, 'restore', {
     summary: 'make a restored database agree with what was revoked since the backup',
@@ -32,7 +32,8 @@ export function restoreCommands(program: Command, environment: NodeJS.ProcessEnv
     }),
   )
   const reconcile = resultVerb(restore, 'reconcile', {
-    summary: 'end again what ended after the backup: print the plan, or carry it out',
+    summary:
+      'repeat the revocations, suspensions and deletions since the backup: print the plan, or carry it out',
     details:
       `${WHERE} Each step is an ordinary revocation, suspension or deletion with its audit rows. An object that is waived stays ` +
       'as it is in the database. Until everything is applied or waived it is refused, /readyz has a warning, and the alert ' +

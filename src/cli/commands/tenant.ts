@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { TENANT_SETTINGS } from '../../tenants/tenant-settings.ts'
 import { path } from '../admin-client.ts'
 import { irreversible } from '../confirmation.ts'
-import { bodyOf, changesOf, endTokens, removedLabels, unset } from '../field-options.ts'
+import { bodyOf, changesOf, removedLabels, revokeTokens, unset } from '../field-options.ts'
 import { day, names, type View } from '../output.ts'
 import { nullTexts, settingOptions, unsettable } from '../setting-options.ts'
 import {
@@ -72,11 +72,11 @@ function create(tenant: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const made = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
+      const created = await admin.post<Tenant>('/tenants', { id, ...bodyOf(command) })
       await output.changed(
-        made,
+        created,
         VIEW,
-        `Created the tenant ${made.id}. Its first key: mintmark key create ${made.id}`,
+        `Created the tenant ${created.id}. Its first key: mintmark key create ${created.id}`,
       )
     }),
   )
@@ -115,7 +115,7 @@ function update(tenant: Command, environment: NodeJS.ProcessEnv): void {
   })
   for (const option of settingOptions(TENANT_SETTINGS)) command.addOption(option)
   command.addOption(removedLabels())
-  command.addOption(endTokens())
+  command.addOption(revokeTokens())
   command.addOption(
     unset(
       unsettable(TENANT_SETTINGS),

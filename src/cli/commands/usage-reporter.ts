@@ -86,10 +86,10 @@ function create(parent: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(list('audiences', '--audience <name>', 'an audience of tokens whose usage it may report'))
   repeatable(command).action(
     action(environment, async ({ admin, output }) => {
-      const made = await admin.post<UsageReporter & { secret: string }>(LIST, bodyOf(command))
-      await output.secret(made, {
-        note: `Created ${made.id}. The secret is on standard output, and cannot be shown again.`,
-        cure: `Delete it: mintmark usage-reporter delete ${made.id}`,
+      const created = await admin.post<UsageReporter & { secret: string }>(LIST, bodyOf(command))
+      await output.secret(created, {
+        note: `Created ${created.id}. The secret is on standard output, and cannot be shown again.`,
+        cure: `Delete it: mintmark usage-reporter delete ${created.id}`,
       })
     }),
   )
@@ -111,12 +111,12 @@ function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
     .addOption(replaced())
   repeatable(conditional(command)).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {
-      const made = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))
-      const until = made.older_secret_ends_at
+      const rotated = await admin.post<IssuedSecret>(LIST + path`/${id}/rotate`, bodyOf(command))
+      const until = rotated.older_secret_ends_at
       const old = until === null ? '' : ` The old one is accepted until ${moment(until)}.`
-      await output.secret(made, {
-        note: `Rotated ${made.id}.${old} The secret is on standard output, and cannot be shown again.`,
-        cure: `Rotate it again: mintmark usage-reporter rotate ${made.id} --replace newest`,
+      await output.secret(rotated, {
+        note: `Rotated ${rotated.id}.${old} The secret is on standard output, and cannot be shown again.`,
+        cure: `Rotate it again: mintmark usage-reporter rotate ${rotated.id} --replace newest`,
       })
     }),
   )
@@ -160,10 +160,10 @@ interface Voided {
 
 function correctionVerbs(parent: Command, environment: NodeJS.ProcessEnv): void {
   const take = resultVerb(parent, 'void <reporter>', {
-    summary: 'take back what a deleted reporter sent from a time on',
+    summary: 'take back the usage that a deleted reporter sent since a time',
     details:
-      'For a stolen secret: delete the reporter first. Totals of the last hours are computed again from the earlier records; of ' +
-      'older hours nothing is left; closed months are corrected in the current hour.',
+      'For a stolen secret: delete the reporter first. In the last hours, for which Mintmark keeps single records, it takes back those ' +
+      'that arrived since the time; in older hours, everything from this reporter. Closed months are corrected in the current hour.',
     examples: [
       'mintmark usage-reporter void rep_6Yw2Hs8KqR4nVb1C --since 2026-11-24T09:00:00Z --reason stolen',
     ],

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander'
-import { ourNoun, ourVerb } from '../other-names.ts'
+import { nounOf, verbOf } from '../aliases.ts'
 import { type Values, valuesOfArgument, valuesOfOption } from './values.ts'
 
 /** A possible next word, with its meaning. */
@@ -73,7 +73,7 @@ function walked(program: Command, words: readonly string[]): Place {
 
 function descend(program: Command, place: Place, word: string): void {
   const { command } = place
-  const name = command === program ? ourNoun(program, word) : ourVerb(command, word)
+  const name = command === program ? nounOf(program, word) : verbOf(command, word)
   const child = command.commands.find(each => each.name() === name)
   if (child) Object.assign(place, { command: child, group: command === program ? word : command.name() })
   else place.position += 1

@@ -83,7 +83,7 @@ async function checked(config: Config, { database }: ReturnType<typeof openStora
   if (pending.length > 0)
     return [fault('schema', `the database lacks the migrations ${pending.join(', ')}`, MIGRATE)]
   const findings = [
-    ok('database', 'it answers, and its version and encoding are right'),
+    ok('database', 'it answers, and its version and encoding are supported'),
     ok('schema', 'all migrations are applied'),
   ]
   const refused = await missingRights(database)

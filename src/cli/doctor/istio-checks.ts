@@ -88,13 +88,13 @@ function ruleFindings(resource: Resource, issuer: string): Finding[] {
           'Add: audiences: [vllm]',
         ),
       )
-    const made = new Map(
+    const configured = new Map(
       ((rule.outputClaimToHeaders ?? []) as Json[]).map(({ header, claim }) => [
         String(header).toLowerCase(),
         claim,
       ]),
     )
-    const absent = CLAIM_HEADERS.filter(({ header, claim }) => made.get(header) !== claim)
+    const absent = CLAIM_HEADERS.filter(({ header, claim }) => configured.get(header) !== claim)
     if (absent.length > 0) {
       const lines = absent.map(({ header, claim }) => `{ header: ${header}, claim: ${claim} }`)
       findings.push(

@@ -41,9 +41,11 @@ export async function importExport(
   const keys = keysOf(await readClients(file), file)
   const destination = await readDestination(admin)
   if (tenant !== undefined && !destination.tenants.some(({ id }) => id === tenant))
-    throw new CliError(EXIT.notFound, `there is no tenant "${tenant}".`, [
-      `To create it: mintmark tenant create ${tenant}`,
-    ])
+    throw new CliError(
+      EXIT.notFound,
+      `there is no tenant "${tenant}": "mintmark tenant list" has those that exist.`,
+      [`To create it: mintmark tenant create ${tenant}`],
+    )
   const plan = planExport(keys, destination, { tenant, label })
   await noteDifferences(admin, plan.clients, prefix, plan.notes)
   await printReport(await carryOut(admin, plan, { dryRun, contact, destination }), output)

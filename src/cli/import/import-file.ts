@@ -18,7 +18,8 @@ export const readClients = (file: string): Promise<string> => textOf(file, LONGE
 export function clientsOf(text: string, file: string): object[] {
   const content = text
   const clients = content.trimStart().startsWith('{') ? ndjson(content) : csv(content)
-  if (clients.length === 0) throw new CliError(EXIT.usage, `${file} contains no clients.`)
+  if (clients.length === 0)
+    throw new CliError(EXIT.usage, `${file} contains no clients. Write one on each line.`)
   return clients
 }
 
@@ -28,7 +29,7 @@ function ndjson(text: string): object[] {
     try {
       return [JSON.parse(line) as object]
     } catch {
-      throw new CliError(EXIT.usage, `line ${index + 1} is not JSON.`)
+      throw new CliError(EXIT.usage, `line ${index + 1} is not JSON. Write one object on each line.`)
     }
   })
 }

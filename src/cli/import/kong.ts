@@ -71,10 +71,17 @@ function readDocument(text: string, file: string): object {
     document = parse(text, { logLevel: 'error' })
   } catch {
     // The parser's message repeats the line, which may have a key.
-    throw new CliError(EXIT.usage, `${file} is neither YAML nor JSON.`)
+    throw new CliError(
+      EXIT.usage,
+      `${file} is neither YAML nor JSON. Use the output of "deck gateway dump" or "kong config db_export".`,
+    )
   }
   const isObject = typeof document === 'object' && document !== null && !Array.isArray(document)
-  if (!isObject) throw new CliError(EXIT.usage, `${file} is not a dump of Kong.`)
+  if (!isObject)
+    throw new CliError(
+      EXIT.usage,
+      `${file} is not a dump of Kong. Use the output of "deck gateway dump" or "kong config db_export".`,
+    )
   return document as object
 }
 

@@ -40,9 +40,11 @@ export async function importLiteLLM(
   const isMissing =
     teamlessTenant !== undefined && !destination.tenants.some(({ id }) => id === teamlessTenant)
   if (isMissing)
-    throw new CliError(EXIT.notFound, `there is no tenant "${teamlessTenant}".`, [
-      `To create it: mintmark tenant create ${teamlessTenant}`,
-    ])
+    throw new CliError(
+      EXIT.notFound,
+      `there is no tenant "${teamlessTenant}": "mintmark tenant list" has those that exist.`,
+      [`To create it: mintmark tenant create ${teamlessTenant}`],
+    )
   const plan = planLiteLLM(tables, destination, {
     tenantOf: new Map(tenant.map(pairOf)),
     teamless: teamlessTenant,

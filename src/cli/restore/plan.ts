@@ -13,7 +13,7 @@ export interface Step {
 }
 
 export const PLAN: View<Step> = {
-  plural: 'objects to end again',
+  plural: 'objects to revoke, suspend or delete again',
   id: ({ id }) => id,
   columns: [
     { title: 'ID', of: ({ id }) => id },

@@ -32,7 +32,10 @@ export async function reconcileRestore(
     const waived = new Set(waive)
     const unknown = waive.filter(id => !pending.some(tombstone => tombstone.id === id))
     if (unknown.length > 0)
-      throw new CliError(EXIT.notFound, `not among the objects to end again: ${unknown.join(', ')}.`)
+      throw new CliError(
+        EXIT.notFound,
+        `the plan does not have ${unknown.join(', ')}: "mintmark restore reconcile" prints it.`,
+      )
     await output.list(planned(pending, waived), PLAN)
     if (options.apply !== true) return output.note('Nothing was changed. Repeat with --apply.')
     await carryOut(restored, pending, { waived, reason: reason ?? '' }, output)

@@ -51,7 +51,7 @@ async function survey({ storage, tombstones, memories, lost }: RestoredDatabase)
   const { mark } = await database.run(readState)
   const lastRowAt = await database.run(db => writtenAt(db, mark.id))
   const restores = await database.run(db => readRestores(db, MOST_RESTORES))
-  const { noticed, pendingTombstones: pending, isUnreconciled } = tombstones
+  const { detected, pendingTombstones: pending, isUnreconciled } = tombstones
   const isCompared = memories.length > 0 || restores.length > 0 || lost !== undefined
   return {
     state: isUnreconciled ? 'unreconciled' : isCompared ? 'in order' : 'unknown',
@@ -67,12 +67,12 @@ async function survey({ storage, tombstones, memories, lost }: RestoredDatabase)
       reconciled_at: reconciledAt?.toISOString() ?? null,
     })),
     /** By snapshots and trails alone: no replica has stored it yet. */
-    not_stored: noticed
+    not_stored: detected
       ? {
-          known_row: noticed.memory.mark.id,
-          known_at: new Date(noticed.memory.seenAt).toISOString(),
-          known_by: noticed.memory.writer,
-          found_row: noticed.found.id,
+          known_row: detected.memory.mark.id,
+          known_at: new Date(detected.memory.seenAt).toISOString(),
+          known_by: detected.memory.writer,
+          found_row: detected.found.id,
         }
       : null,
     snapshots: memories.map(({ writer, mark, seenAt }) => ({

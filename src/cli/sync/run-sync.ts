@@ -153,7 +153,7 @@ async function repeat(
   const { intervalSeconds } = shared
   logger.info({ objects, jwks: shared.jwksUrl.href, intervalSeconds, port: portOf(server) }, 'sync started')
   await rounds.repeat()
-  await shared.lease.release().catch(({ message }) => logger.warn({ fault: message }, 'lease not given back'))
+  await shared.lease.release().catch(({ message }) => logger.warn({ fault: message }, 'lease not released'))
   server.close()
   server.closeAllConnections()
   logger.info('sync stopped')

@@ -20,7 +20,7 @@ interface SetObjectTable {
   provider_id: Nullable<string>
   reporter_id: Nullable<string>
   object_id: GeneratedAlways<string>
-  made: boolean
+  created_by_set: boolean
   created_by: string
   created_at: Generated<Date>
 }

@@ -12,7 +12,7 @@ import { systemRandom } from '../../system/random.ts'
 import { bindListeners, countClosedConnections, logListeners, SHARED, urlsAt } from '../listeners.ts'
 import { registerLog } from '../metrics/service-metrics.ts'
 import { warnWithoutRoot } from '../service.ts'
-import { Family } from './family.ts'
+import { ProcessGroup } from './process-group.ts'
 
 const OPS_DEADLINE_MS = 500
 
@@ -38,35 +38,35 @@ export async function startProcesses(config: Config, logger: Logger): Promise<Pr
   cluster.schedulingPolicy = cluster.SCHED_RR
   // Node would give each process the parent's inspector port and its number: with --inspect-port=0 a port that it then refuses.
   cluster.setupPrimary({ inspectPort: 0 })
-  const family = new Family({
+  const group = new ProcessGroup({
     ...{ size: config.processes, clock: systemClock, logger },
     drainDeadlineSeconds: config.drainDeadlineSeconds,
   })
-  family.onFirstReady = addresses => {
+  group.onFirstReady = addresses => {
     const all = { ...addresses, ...(ops.address && { ops: ops.address }) }
     logListeners(all, logger)
     const issuer = config.issuer ?? `http://localhost:${addresses.public?.port}`
     logger.info({ issuer, ...urlsAt(all) }, 'ready')
   }
-  const metrics = metricsOf(family, config)
+  const metrics = metricsOf(group, config)
   countClosedConnections(listeners, metrics)
   const page = {
     contentType: metrics.contentType,
     render: async () =>
-      renderMerged([ofProcess(await metrics.snapshot(), 'parent'), ...(await family.snapshots())]),
+      renderMerged([ofProcess(await metrics.snapshot(), 'parent'), ...(await group.snapshots())]),
   }
-  ops.serve(opsApp({ readiness: family, metrics: page }), {
+  ops.serve(opsApp({ readiness: group, metrics: page }), {
     logger,
     random: systemRandom,
     noteDuration: requestDurations(metrics),
     trusts: trusting(config.trustedProxies),
   })
-  family.start()
+  group.start()
   return {
-    restart: () => family.restart(),
+    restart: () => group.restart(),
     stop: async () => {
       logger.info('draining')
-      await family.stop()
+      await group.stop()
       await ops.close(OPS_DEADLINE_MS, 0)
       logger.info('stopped')
     },
@@ -74,23 +74,23 @@ export async function startProcesses(config: Config, logger: Logger): Promise<Pr
 }
 
 /** Those of the parent: they are merged with the metrics of the processes. */
-function metricsOf(family: Family, { processes }: Config): Metrics {
+function metricsOf(group: ProcessGroup, { processes }: Config): Metrics {
   const metrics = new Metrics()
   metrics.collectProcessMetrics()
   registerLog(metrics)
-  metrics.gauge('mintmark_ready', '1 if /readyz answers 200, else 0.', 'max', () => family.ready)
-  metrics.gauge('mintmark_draining', '1 while draining before a stop, else 0.', 'min', () => family.draining)
+  metrics.gauge('mintmark_ready', '1 if /readyz answers 200, else 0.', 'max', () => group.ready)
+  metrics.gauge('mintmark_draining', '1 while draining before a stop, else 0.', 'min', () => group.draining)
   metrics.gauge(
     'mintmark_processes',
     'Processes that share the listeners (MINTMARK_PROCESSES).',
     'max',
     () => processes,
   )
-  metrics.gauge('mintmark_processes_ready', 'Processes that are ready.', 'max', () => family.readyCount)
+  metrics.gauge('mintmark_processes_ready', 'Processes that are ready.', 'max', () => group.readyCount)
   metrics.counter(
     'mintmark_process_exits_total',
     'Processes that ended unexpectedly and were replaced.',
-    () => family.exits,
+    () => group.exits,
   )
   return metrics
 }

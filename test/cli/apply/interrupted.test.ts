@@ -147,7 +147,11 @@ async function endOf(id: string): Promise<string> {
       .map(({ state, ends_at, confirm_by }) => ({ state, ends_at, confirm_by })),
   }))
   const { data: objects } = (await service.admin('GET', `/set-objects?set=${id}`)).body
-  const members = objects.map(({ kind, name, made }: Record<string, unknown>) => ({ kind, name, made }))
+  const members = objects.map(({ kind, name, created_by_set }: Record<string, unknown>) => ({
+    kind,
+    name,
+    created_by_set,
+  }))
   const secret = readFileSync(join(at.folder, id, 'ci.key'), 'utf8')
   const exchanged = await service.token({ grant_type: 'client_credentials', client_secret: secret })
   // Of the usage reporter that lives, and not of one whose secret was lost.

@@ -42,7 +42,8 @@ const apply = (text: string, ...more: string[]) =>
   })
 const members = async (set: string) =>
   (await service.admin('GET', `/set-objects?set=${set}`)).body.data.map(
-    ({ kind, id, name, made }: Record<string, unknown>) => `${kind} ${id} ${name} ${made}`,
+    ({ kind, id, name, created_by_set }: Record<string, unknown>) =>
+      `${kind} ${id} ${name} ${created_by_set}`,
   )
 const secretOf = (of: string) => readFileSync(join(at.folder, of, 'ci.key'), 'utf8')
 

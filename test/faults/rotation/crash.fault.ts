@@ -27,7 +27,7 @@ const STEPS: Record<'takeOver' | 'leave' | 'emergency' | 'first', Record<string,
     'COMMIT answered, this replica ended': { text: 'insert into "replicas"' },
   },
   leave: {
-    'the private half is forgotten': { text: 'update "signing_keys" set "private_encrypted" = ' },
+    'the private key is forgotten': { text: 'update "signing_keys" set "private_encrypted" = ' },
     'the key is removed': { text: 'update "signing_keys" set "state" = $1, "removed_at" = ' },
     'COMMIT sent, answer not seen': COMMIT,
   },
@@ -120,7 +120,7 @@ const makeDue = ({ database }: Place) =>
     "UPDATE signing_keys SET activates_at = date_trunc('second', now()) WHERE state = 'standby'",
   )
 
-/** Two retiring keys: the private half of both is due to be forgotten, and one of them to be removed. */
+/** Two retiring keys: the private key of both is due to be forgotten, and one of them to be removed. */
 async function addLeavingKeys({ database }: Place): Promise<void> {
   const keys = await Promise.all([generateSigningKey('ES256'), generateSigningKey('ES256')])
   await rewriteSigningKeys(

@@ -96,16 +96,16 @@ function ownerIn(text: string | undefined): Owner | undefined {
 
 /** Complete on the disk before it has its name. */
 async function replace(file: string, text: string): Promise<void> {
-  const made = join(dirname(file), `.${basename(file)}.${systemRandom.bytes(6).toString('hex')}`)
-  const handle = await open(made, 'wx', 0o600)
+  const temporary = join(dirname(file), `.${basename(file)}.${systemRandom.bytes(6).toString('hex')}`)
+  const handle = await open(temporary, 'wx', 0o600)
   try {
     await handle.writeFile(text)
     await handle.sync()
     await handle.close()
-    await rename(made, file)
+    await rename(temporary, file)
   } catch (error) {
     await handle.close().catch(() => {})
-    await rm(made, { force: true })
+    await rm(temporary, { force: true })
     throw error
   }
   const folder = await open(dirname(file))

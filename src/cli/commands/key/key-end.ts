@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { path } from '../../admin-client.ts'
 import { irreversible } from '../../confirmation.ts'
-import { bodyOf, endTokens, text } from '../../field-options.ts'
+import { bodyOf, revokeTokens, text } from '../../field-options.ts'
 import { action, changeVerb, conditional } from '../../verb.ts'
 import { bulkRevokeCommand } from './key-bulk-revoke.ts'
 import { KEY_VIEW, type Key } from './key-view.ts'
@@ -20,7 +20,7 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
       summary,
       examples: [`mintmark key ${name} key_7Hq2kd9XwP3mZt5B`],
     })
-    if (name === 'disable') command.addOption(endTokens())
+    if (name === 'disable') command.addOption(revokeTokens())
     conditional(command).action(
       action<[id: string]>(environment, async ({ admin, output }, id) => {
         const changed = await admin.post<Key>(`${path`/keys/${id}`}/${name}`, bodyOf(command))

@@ -4,10 +4,10 @@ import { path } from '../../admin-client.ts'
 import {
   bodyOf,
   changesOf,
-  endTokens,
   overlap,
   removedLabels,
   replaced,
+  revokeTokens,
   seconds,
   unset,
 } from '../../field-options.ts'
@@ -45,8 +45,11 @@ function create(key: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   repeatable(command).action(
     action<[tenant: string]>(environment, async ({ admin, output }, tenant) => {
-      const made = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
-      await output.secret(made, secretTexts(made, `Created ${made.id} for the tenant ${made.tenant}.`))
+      const created = await admin.post<IssuedKey>(path`/tenants/${tenant}/keys`, bodyOf(command))
+      await output.secret(
+        created,
+        secretTexts(created, `Created ${created.id} for the tenant ${created.tenant}.`),
+      )
     }),
   )
 }
@@ -63,7 +66,7 @@ function update(key: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of settingOptions(KEY_SETTINGS)) command.addOption(option)
   command
     .addOption(removedLabels())
-    .addOption(endTokens())
+    .addOption(revokeTokens())
     .addOption(unset(unsettable(KEY_SETTINGS), 'inherit this setting from the tenant again'))
   conditional(command).action(
     action<[id: string]>(environment, async ({ admin, output }, id) => {

@@ -80,8 +80,12 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
         throw new CliError(EXIT.usage, 'name what to revoke: one of --jti, --key, --tenant, --token-file.')
       const named = String((body as Record<string, unknown>)[subject])
       await confirm({ warning: `${WARNINGS[subject]} ${named}.`, name: named })
-      const made = await admin.post<TokenRevocation>('/token-revocations', body)
-      await output.changed(made, VIEW, `Revoked: ${made.id}. The entry ends ${moment(made.ends_at)}.`)
+      const created = await admin.post<TokenRevocation>('/token-revocations', body)
+      await output.changed(
+        created,
+        VIEW,
+        `Revoked: ${created.id}. The entry ends ${moment(created.ends_at)}.`,
+      )
     }),
   )
   const all = listVerb(token, 'revocations', {
@@ -113,7 +117,7 @@ async function jtiIn(file: string): Promise<string> {
     tokenIn(await readInput(file, 'no token: name a file, or pipe the token to standard input.')),
   )
   if (typeof claims.jti === 'string') return claims.jti
-  throw new CliError(EXIT.usage, 'the token has no claim "jti".')
+  throw new CliError(EXIT.usage, 'the token has no claim "jti". Revoke all tokens of its key: --key <id>.')
 }
 
 /** Renamed into its place: Envoy reads a file when it is moved there. */

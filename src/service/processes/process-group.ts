@@ -29,7 +29,7 @@ interface Place {
  * The processes that share the listeners of one parent, each with a number from 1. One that ends is replaced: at once, or
  * with a growing delay when it was never ready.
  */
-export class Family implements Readiness {
+export class ProcessGroup implements Readiness {
   /** Called when the first process of all is ready. */
   onFirstReady: (addresses: Addresses) => void = () => {}
   exits = 0
@@ -194,7 +194,7 @@ const isSilent = ({ silentTicks = 0 }: Child) => silentTicks >= SILENT_TICKS
 const isReady = (child: Child) => child.ready && !isSilent(child)
 
 function reasonOf(child: Child | undefined): string {
-  if (!child) return 'ended, and is started again'
+  if (!child) return 'ended, and is being restarted'
   return isSilent(child) ? 'does not respond' : child.reason
 }
 

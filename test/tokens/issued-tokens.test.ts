@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Caller } from '../../src/authentication/authenticator.ts'
-import { MintedTokens } from '../../src/tokens/minted-tokens.ts'
+import { IssuedTokens } from '../../src/tokens/issued-tokens.ts'
 import type { AccessToken } from '../../src/tokens/token-issuer.ts'
 
 const caller = (secretId: string, rights: object = {}) => ({ secretId, at: 0, rights }) as unknown as Caller
@@ -8,7 +8,7 @@ const token = { kid: 'k', expiresIn: 300 } as AccessToken
 
 /** `issued`: how many tokens were signed. */
 function minting() {
-  const minted = new MintedTokens({ isPublished: () => true })
+  const minted = new IssuedTokens({ isPublished: () => true })
   const minting = { minted, issued: 0, of: (one: Caller) => minted.of(one, issue) }
   const issue = async () => {
     minting.issued++
@@ -52,7 +52,7 @@ it('shares no token with other rights, and none across a change of the directory
 })
 
 it('repeats the fault of the issuer to all that wait, and asks it again afterwards', async () => {
-  const minted = new MintedTokens({ isPublished: () => true })
+  const minted = new IssuedTokens({ isPublished: () => true })
   const fails = () => minted.of(caller('sec_a'), () => Promise.reject(new Error('no signing key')))
   const both = await Promise.allSettled([fails(), fails()])
   expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected'])

@@ -1,22 +1,22 @@
 import { lockApiKeys } from '../api-keys/api-key-repository.ts'
 import type { Mutation } from '../audit/audit-log.ts'
+import { type AddedCredential, findAddedCredentials } from './added-credential-repository.ts'
 import { deleteCredential } from './key-credential-repository.ts'
-import { type AddedCredential, findAddedCredentials } from './made-credential-repository.ts'
 
 /**
  * Deletes at most `most` of the credentials that certain administrators added to keys of others; fewer mean that none is left.
- * `makers` are ids of admin tokens.
+ * `creators` are ids of admin tokens.
  */
-export async function deleteMadeCredentials(
+export async function deleteAddedCredentials(
   { trx, record }: Mutation,
-  makers: readonly string[],
+  creators: readonly string[],
   { reason, most }: { reason: string | null; most: number },
 ): Promise<AddedCredential[]> {
-  const found = most > 0 ? await findAddedCredentials(trx, makers, most) : []
+  const found = most > 0 ? await findAddedCredentials(trx, creators, most) : []
   // A credential is changed under the lock of its key. Read after the locks were granted: others may have been added since.
   await lockApiKeys(trx, [...new Set(found.map(({ keyId }) => keyId))])
   const locked = new Set(found.map(({ id }) => id))
-  const credentials = (await findAddedCredentials(trx, makers, most)).filter(({ id }) => locked.has(id))
+  const credentials = (await findAddedCredentials(trx, creators, most)).filter(({ id }) => locked.has(id))
   for (const { id: credentialId, keyId: id, tenantId } of credentials) {
     await deleteCredential(trx, id, credentialId)
     const changes = { credentialId: { from: credentialId }, reason: { to: reason } }

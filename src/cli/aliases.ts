@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { CliError, EXIT } from './exit-codes.ts'
 
-/** Names that other command lines use, accepted without a word. Help and completion show only ours. */
+/** Aliases: names that other command lines use. Help and completion do not show them. */
 const NOUNS: Readonly<Record<string, string>> = {
   tenants: 'tenant',
   keys: 'key',
@@ -74,20 +74,20 @@ const SUGGESTIONS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /**
- * Arguments with our names in place of names that other command lines use. @throws {CliError} with a suggestion for a name
+ * Arguments with Mintmark's names in place of aliases. @throws {CliError} with a suggestion for a name
  * that means something else here.
  */
-export function withOurNames(program: Command, args: readonly string[]): readonly string[] {
+export function withoutAliases(program: Command, args: readonly string[]): readonly string[] {
   const shift = args[0] === 'help' ? 1 : 0
   const noun = args[shift]
   if (noun === undefined || noun.startsWith('-')) return args
-  const ours = ourNoun(program, noun) ?? suggestion(program, noun, 'mintmark')
+  const ours = nounOf(program, noun) ?? suggestion(program, noun, 'mintmark')
   const group = program.commands.find(command => command.name() === ours)
   const renamed = args.with(shift, ours ?? noun)
   const verb = args[shift + 1]
   if (group === undefined || group.commands.length === 0 || verb === undefined || verb.startsWith('-'))
     return renamed
-  const name = ourVerb(group, verb) ?? suggestion(group, verb, `mintmark ${ours}`)
+  const name = verbOf(group, verb) ?? suggestion(group, verb, `mintmark ${ours}`)
   const words = renamed.with(shift + 1, name ?? verb)
   // The help command of commander knows groups only.
   return shift === 1 ? [...words.slice(1, 3), '--help'] : words
@@ -95,13 +95,13 @@ export function withOurNames(program: Command, args: readonly string[]): readonl
 
 const has = (group: Command, name: string) => group.commands.some(command => command.name() === name)
 
-/** Our name of a group or command; undefined: none has this one. */
-export const ourNoun = (program: Command, noun: string) => ourName(program, noun, NOUNS[noun] ?? '')
+/** Mintmark's name of a group or command; undefined: none has this name or alias. */
+export const nounOf = (program: Command, noun: string) => nameOf(program, noun, NOUNS[noun] ?? '')
 
-/** Our name of a command of a group. */
-export const ourVerb = (group: Command, verb: string) => ourName(group, verb, ...(VERBS[verb] ?? []))
+/** The same for a command of a group. */
+export const verbOf = (group: Command, verb: string) => nameOf(group, verb, ...(VERBS[verb] ?? []))
 
-const ourName = (group: Command, ...names: string[]): string | undefined =>
+const nameOf = (group: Command, ...names: string[]): string | undefined =>
   names.find(name => has(group, name))
 
 /** undefined: commander compares the letters. */

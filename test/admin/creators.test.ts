@@ -7,7 +7,7 @@ import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { type Caller, callerOf, issue } from './admins.ts'
 
-/** Who made a credential, and that it ends with its maker when that is asked for. */
+/** Who created a credential, and that it is revoked with its creator on request. */
 
 let mintmark: TestService
 let admin: TestService['admin']
@@ -80,17 +80,17 @@ describe('An admin token that expires', () => {
 
 describe('created_by', () => {
   it('is shown with a key and each of its secrets', async () => {
-    const maker = await issue(mintmark, 'tenant-admin', 'acme')
-    const key = await makeKey(maker)
+    const creator = await issue(mintmark, 'tenant-admin', 'acme')
+    const key = await makeKey(creator)
     await rotate(root, key)
     const { body } = await admin('GET', `/keys/${key.id}`)
-    expect(body.created_by).toBe(maker.id)
+    expect(body.created_by).toBe(creator.id)
     expect(body.secrets.map((secret: { created_by: string }) => secret.created_by)).toEqual([
       'root',
-      maker.id,
+      creator.id,
     ])
-    const [listed] = (await admin('GET', `/keys?created_by=${maker.id}`)).body.data
-    expect([listed.id, listed.created_by]).toEqual([key.id, maker.id])
+    const [listed] = (await admin('GET', `/keys?created_by=${creator.id}`)).body.data
+    expect([listed.id, listed.created_by]).toEqual([key.id, creator.id])
   })
 
   it('is that of the importer for an imported client', async () => {
@@ -140,10 +140,10 @@ describe('created_by', () => {
   })
 
   it('filters a revocation, which shows a tenant-admin the keys of its own tenant only', async () => {
-    const maker = await issue(mintmark, 'owner')
-    const [own, foreign] = [await makeKey(maker), await makeKey(maker, 'rival')]
+    const creator = await issue(mintmark, 'owner')
+    const [own, foreign] = [await makeKey(creator), await makeKey(creator, 'rival')]
     const bound = await issue(mintmark, 'tenant-admin', 'acme')
-    const filter = { created_by: maker.id }
+    const filter = { created_by: creator.id }
     const dry = await bound.call('POST', '/keys/revoke', { filter, dry_run: true })
     expect([dry.body.would_revoke, dry.body.keys[0].id]).toEqual([1, own.id])
     expect((await admin('POST', '/keys/revoke', { filter, dry_run: true })).body.would_revoke).toBe(2)
@@ -154,10 +154,10 @@ describe('created_by', () => {
 
 describe('Revoking an admin token', () => {
   it('without cascade ends neither its keys nor the secrets that it added', async () => {
-    const maker = await issue(mintmark, 'tenant-admin', 'acme')
-    const key = await makeKey(maker)
-    const added = await rotate(maker, await makeKey(root))
-    expect((await revoke(maker.id)).body.cascade).toBeUndefined()
+    const creator = await issue(mintmark, 'tenant-admin', 'acme')
+    const key = await makeKey(creator)
+    const added = await rotate(creator, await makeKey(root))
+    expect((await revoke(creator.id)).body.cascade).toBeUndefined()
     expect([await exchange(key), await exchange(added)]).toEqual([200, 200])
   })
 
@@ -214,15 +214,15 @@ describe('Revoking an admin token', () => {
     }
   })
 
-  it('with cascade deletes credentials that it added to keys of others, and none of another maker', async () => {
+  it('with cascade deletes credentials that it added to keys of others, and none of another creator', async () => {
     const replica = await startReplica(mintmark)
     try {
-      const maker = await issue(mintmark, 'tenant-admin', 'acme')
-      const child = await makeToken(maker, 'tenant-admin', 'acme')
+      const creator = await issue(mintmark, 'tenant-admin', 'acme')
+      const child = await makeToken(creator, 'tenant-admin', 'acme')
       const { body: key } = await admin('POST', '/tenants/acme/workload-keys', { credential: null })
       const pairs = [newPair('of-maker'), newPair('of-child'), newPair('of-root')] as const
       const added: string[] = []
-      for (const [index, { call }] of [maker, child, root].entries()) {
+      for (const [index, { call }] of [creator, child, root].entries()) {
         const jwks = { keys: [pairs[index]?.jwk] }
         const answer = await call('POST', `/keys/${key.key}/credentials`, { type: 'public_key', jwks })
         expect(answer.status, answer.text).toBe(201)
@@ -242,10 +242,10 @@ describe('Revoking an admin token', () => {
         all => all.join() === '200,200,200',
       )
 
-      const dry = (await revoke(maker.id, { cascade: true, dry_run: true })).body
+      const dry = (await revoke(creator.id, { cascade: true, dry_run: true })).body
       expect(dry.would_delete_credentials).toBe(2)
       expect(dry.credentials.map(({ id }: Key) => id)).toEqual([added[1], added[0]])
-      const { body } = await revoke(maker.id, { cascade: true, reason: 'stolen' })
+      const { body } = await revoke(creator.id, { cascade: true, reason: 'stolen' })
       expect(body.cascade).toEqual({ admin_tokens: 1, keys: 0, secrets: 0, credentials: 2, left: 0 })
       expect(await statuses(mintmark)).toEqual([401, 401, 200])
       await until(
@@ -259,49 +259,52 @@ describe('Revoking an admin token', () => {
   })
 
   it('with cascade ends more objects than fit into one transaction', async () => {
-    const maker = await issue(mintmark, 'owner')
+    const creator = await issue(mintmark, 'owner')
     await mintmark.database.asOwner(
       `INSERT INTO api_keys (id, tenant_id, name, scopes, created_by)
        SELECT 'key_' || lpad(n::text, 16, '0'), 'acme', '', '{inference}', $1 FROM generate_series(1, 2100) AS n`,
-      [maker.id],
+      [creator.id],
     )
-    const first = (await revoke(maker.id, { cascade: true })).body.cascade
+    const first = (await revoke(creator.id, { cascade: true })).body.cascade
     expect(first).toEqual({ admin_tokens: 0, keys: 2000, secrets: 0, credentials: 0, left: 100 })
-    expect((await revoke(maker.id, { cascade: true })).body.cascade).toMatchObject({ keys: 100, left: 0 })
+    expect((await revoke(creator.id, { cascade: true })).body.cascade).toMatchObject({ keys: 100, left: 0 })
   })
 
   it('leaves no key behind that was being made meanwhile', async () => {
-    const maker = await issue(mintmark, 'tenant-admin', 'acme')
-    const making = Array.from({ length: 12 }, () => maker.call('POST', '/tenants/acme/keys', {}))
+    const creator = await issue(mintmark, 'tenant-admin', 'acme')
+    const making = Array.from({ length: 12 }, () => creator.call('POST', '/tenants/acme/keys', {}))
     await Promise.race(making)
-    const revoked = await revoke(maker.id, { cascade: true })
+    const revoked = await revoke(creator.id, { cascade: true })
     expect([revoked.status, revoked.body.cascade?.left]).toEqual([200, 0])
     const made = (await Promise.all(making)).filter(({ status }) => status === 201)
     expect(made.length).toBeGreaterThan(0)
     for (const { body } of made) expect(await exchange(body)).toBe(401)
-    const { body } = await admin('GET', `/keys?created_by=${maker.id}`)
+    const { body } = await admin('GET', `/keys?created_by=${creator.id}`)
     expect(body.data.every(({ state }: { state: string }) => state === 'revoked')).toBe(true)
   })
 
   it('stops a change that was begun with it and has not committed', async () => {
-    const maker = await issue(mintmark, 'tenant-admin', 'acme')
-    const key = await makeKey(maker)
+    const creator = await issue(mintmark, 'tenant-admin', 'acme')
+    const key = await makeKey(creator)
     const holder = new pg.Client({ connectionString: mintmark.database.ownerUrl })
     await holder.connect()
     try {
       await holder.query('BEGIN')
-      await holder.query('SELECT FROM admin_tokens WHERE id = $1 FOR UPDATE', [maker.id])
-      const change = maker.call('PATCH', `/keys/${key.id}`, { name: 'too late' })
+      await holder.query('SELECT FROM admin_tokens WHERE id = $1 FOR UPDATE', [creator.id])
+      const change = creator.call('PATCH', `/keys/${key.id}`, { name: 'too late' })
       await until('the change waits', async () => {
         const [row] = await mintmark.database.asOwner<{ waiting: number }>(
           "SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')",
         )
         return (row?.waiting ?? 0) > 0
       })
-      await holder.query('UPDATE admin_tokens SET revoked_at = now() WHERE id = $1', [maker.id])
+      await holder.query('UPDATE admin_tokens SET revoked_at = now() WHERE id = $1', [creator.id])
       await holder.query('COMMIT')
       const { status, body } = await change
-      expect([status, body.detail]).toEqual([403, 'The admin token of this request is revoked.'])
+      expect([status, body.detail]).toEqual([
+        403,
+        'The admin token of this request is revoked. Use another one.',
+      ])
     } finally {
       await holder.end()
     }

@@ -18,7 +18,7 @@ afterAll(() => mintmark.stop())
 
 const swap = async (secret: string) => admitted(await ask(mintmark, { headers: bearer(secret) }))
 
-describe('a minted token', () => {
+describe('a reused token', () => {
   it('is reused for the same secret, and for no other', async () => {
     const one = await mintmark.tenantWithKey()
     const first = await swap(one.secret)

@@ -11,28 +11,28 @@ export interface AddedCredential {
 /** Those that one of these administrators added to unrevoked keys of others, newest first. */
 export async function findAddedCredentials(
   db: Handle,
-  makers: readonly string[],
+  creators: readonly string[],
   most: number,
 ): Promise<AddedCredential[]> {
-  const rows = await added(db, makers).orderBy('c.seq', 'desc').limit(most).execute()
+  const rows = await added(db, creators).orderBy('c.seq', 'desc').limit(most).execute()
   return rows.map(({ id, key_id: keyId, tenant_id: tenantId }) => ({ id, keyId, tenantId }))
 }
 
 /** Stops counting at `most`. */
 export async function countAddedCredentials(
   db: Handle,
-  makers: readonly string[],
+  creators: readonly string[],
   most: number,
 ): Promise<number> {
-  return await countOf(db, added(db, makers).limit(most))
+  return await countOf(db, added(db, creators).limit(most))
 }
 
 /** In the form of the index key_credentials_created_by. Keys that they made are revoked as a whole. */
-const added = (db: Handle, makers: readonly string[]) =>
+const added = (db: Handle, creators: readonly string[]) =>
   db
     .selectFrom('key_credentials as c')
     .innerJoin('api_keys as k', 'k.id', 'c.key_id')
     .select(['c.id', 'c.key_id', 'k.tenant_id'])
-    .where('c.created_by', 'in', [...makers])
+    .where('c.created_by', 'in', [...creators])
     .where('k.revoked_at', 'is', null)
-    .where(eb => eb.or([eb('k.created_by', 'is', null), eb('k.created_by', 'not in', [...makers])]))
+    .where(eb => eb.or([eb('k.created_by', 'is', null), eb('k.created_by', 'not in', [...creators])]))

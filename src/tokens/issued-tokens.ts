@@ -5,7 +5,7 @@ import type { AccessToken } from './token-issuer.ts'
 /** A token takes about two kilobytes. */
 const MOST_KEPT = 20_000
 
-interface Minted {
+interface IssuedToken {
   token: AccessToken
   /** The caller at the time of issue. */
   issuedFor: Caller
@@ -24,10 +24,10 @@ interface Issuing {
  * signature each time would dominate the cost. Cleared on each change of the directory, so that no token outlives the
  * rights it was issued for. docs/decisions/0010-api-keys-at-the-gateway.md
  */
-export class MintedTokens {
+export class IssuedTokens {
   readonly #isPublished: (kid: string) => boolean
   /** By secret id. Least recently used entries are evicted, so that a busy client's token is not signed again early. */
-  readonly #tokens = new LRUCache<string, Minted>({ max: MOST_KEPT })
+  readonly #tokens = new LRUCache<string, IssuedToken>({ max: MOST_KEPT })
   readonly #issuing = new Map<string, Issuing>()
 
   /** `isPublished`: whether this process's JWKS still contains the key; tokens of a revoked one are not reused. */
@@ -62,9 +62,9 @@ export class MintedTokens {
   }
 
   #find(caller: Caller): AccessToken | undefined {
-    const minted = this.#tokens.get(caller.secretId)
-    if (!minted || caller.at >= minted.reusedUntil || !sameRights(minted.issuedFor, caller)) return undefined
-    return this.#isPublished(minted.token.kid) ? minted.token : undefined
+    const issued = this.#tokens.get(caller.secretId)
+    if (!issued || caller.at >= issued.reusedUntil || !sameRights(issued.issuedFor, caller)) return undefined
+    return this.#isPublished(issued.token.kid) ? issued.token : undefined
   }
 
   #keep(caller: Caller, token: AccessToken): void {

@@ -17,7 +17,7 @@ const stored = async () => ({
     'SELECT id, created_by, by_rotation FROM api_key_secrets ORDER BY seq',
   ),
 })
-/** As the version without makers left them. */
+/** As the version without creators left them. */
 const forget = async (where = 'true') => {
   await mintmark.database.asOwner(`UPDATE api_keys SET created_by = NULL WHERE ${where}`)
   await mintmark.database.asOwner(
@@ -25,7 +25,7 @@ const forget = async (where = 'true') => {
   )
 }
 
-it('fills in makers from the audit trail, in parts, and overwrites none', async () => {
+it('fills in creators from the audit trail, in parts, and overwrites none', async () => {
   const owner = await issue(mintmark, 'owner')
   await owner.call('POST', '/tenants', { id: 'acme' })
   const { body: key } = await owner.call('POST', '/tenants/acme/keys', {})
