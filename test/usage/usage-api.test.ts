@@ -291,8 +291,8 @@ describe('A voided reporter', () => {
     const old = await makeReporter(mintmark)
     const hour = new Date(Date.UTC(new Date().getUTCFullYear(), new Date().getUTCMonth(), 0)).toISOString()
     await mintmark.database.asOwner(
-      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, output_tokens)
-       VALUES ($1, 'corp', '', 'base', $2, '{}', 5, 50)`,
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests, output_tokens)
+       VALUES ($1, 'corp', '', 'base', $2, '{}', 5, 2, 50)`,
       [hour, old.id],
     )
     await admin('DELETE', `/usage-reporters/${old.id}`)
@@ -305,8 +305,8 @@ describe('A voided reporter', () => {
     await until('it is voided', voided, ({ status }) => status === 200)
     const rows = await usage(`from=${hour}&reporter=${old.id}&group_by=hour`)
     expect(rows).toMatchObject([
-      { requests: 5, output_tokens: 50, adjusted_requests: 0 },
-      { requests: -5, output_tokens: -50, adjusted_requests: 5 },
+      { requests: 5, refused_requests: 2, output_tokens: 50, adjusted_requests: 0 },
+      { requests: -5, refused_requests: -2, output_tokens: -50, adjusted_requests: 7 },
     ])
     await mintmark.database.asOwner("UPDATE usage_ledger SET open_from = '-infinity'")
   })
