@@ -29,7 +29,7 @@ describe('a sealed file', () => {
   it('returns its header and its parts in order', async () => {
     const parts = ['one', 'two', 'three'].map(text => Buffer.from(text))
     await writeSealed(path, { made: 'now' }, parts, { encryptionKeys, random })
-    expect((await stat(path)).mode & 0o777, 'nobody else reads it').toBe(0o600)
+    expect((await stat(path)).mode & 0o777, 'no other user can read it').toBe(0o600)
     expect(await readHeader(path)).toMatchObject({ made: 'now', key: { id: 'e1' } })
     const { header, parts: read } = await readSealed(path, encryptionKeys)
     expect(header).toMatchObject({ made: 'now' })
