@@ -1,6 +1,9 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { configDefaults, defineConfig } from 'vitest/config'
+import { useOwnTemporaryFolder } from './test/support/own-temporary-folder.ts'
+
+useOwnTemporaryFolder()
 
 // Node keeps what it has compiled of src/ and of packages: a process that a test starts is up in a third of the time.
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/node-compile')
@@ -14,6 +17,7 @@ delete process.env.FORCE_COLOR
 const UNIT = [
   'test/{architecture,documentation,licence}.test.ts',
   'test/api-keys/{api-key,secret-proof}.test.ts',
+  'test/audit/audit-retention.test.ts',
   'test/cli/{credential-input,help,lines,retrying-call}.test.ts',
   'test/cli/apply/documents.test.ts',
   'test/config/{config,development-secrets,postgres-url,secrets}.test.ts',
@@ -26,10 +30,12 @@ const UNIT = [
   'test/oauth/token-request.test.ts',
   'test/scripts/lockfile.test.ts',
   'test/signing-keys/{alarms,any-order,key-encryption,key-ring,rotation,signing-key-status}.test.ts',
+  'test/snapshots/snapshot.test.ts',
   'test/system/{coalescer,failure-limit,fair-queue,ip-address,logger,metrics,minute-limit,write-buffer}.test.ts',
   'test/token-revocations/deny-list.test.ts',
   'test/tombstones/trail.test.ts',
   'test/tokens/{compact-jws,expiry,minted-tokens}.test.ts',
+  'test/usage/usage-record.test.ts',
   'test/xds/discovery-stream.test.ts',
 ]
 const WITHOUT_NETWORK_AND_PROCESSES = [

@@ -46,6 +46,11 @@ const PACKAGES: Record<string, RegExp> = {
   '@grpc': /^gateway\/grpc-/,
   '@opentelemetry': /^tracing\//,
 }
+/** The name of a function or method that returns a promise, and that of any other. */
+const ASYNC_DECLARATION =
+  /\basync (?:function )?(#?\w+)\s*[(<]|(?:const|readonly) (#?\w+) = async\b|\bfunction (\w+)(?:<[^>]*>)?\([^)]*\): Promise<|^ {2}(#?\w+)(?:<[^>]*>)?\([^)]*\): Promise<|^ {2}(?:readonly )?(\w+): \([^)]*\) => Promise</gm
+const OTHER_DECLARATION =
+  /^\s*(?:export )?function (\w+)(?:<[^>]*>)?\([^)]*\): (?!Promise)|^ {2}(?:static |get )?(#?\w+)(?:<[^>]*>)?\([^)]*\): (?!Promise)|const (\w+) = (?!async)[^=\n]*\([^)]*\)(?:: (?!Promise)[^=]+)? =>/gm
 const LONGEST_FILE_LINES = 250
 const MOST_FILES_IN_A_ROOM = 30
 
@@ -150,6 +155,25 @@ describe('src', () => {
     const allowed = what === 'the environment' ? /^(main\.ts|cli\/|embedded-postgres\/)/ : /^system\//
     const found = files.filter(file => !allowed.test(file) && pattern.test(texts.get(file) ?? ''))
     expect(found).toEqual([])
+  })
+
+  it('awaits what it negates: neither Biome nor TypeScript finds a promise there, which is never false', () => {
+    const named = (pattern: RegExp) =>
+      new Set(
+        [...texts.values()].flatMap(text =>
+          [...text.matchAll(pattern)].map(([, ...all]) => all.find(Boolean)),
+        ),
+      )
+    const others = named(OTHER_DECLARATION)
+    const asynchronous = [...named(ASYNC_DECLARATION)].filter(
+      (name = '') => !others.has(name) && !(name in Array.prototype),
+    )
+    const negated = (text: string) =>
+      [...text.matchAll(/!\(*(?:[\w.#?]+\.)?(#?\w+)\(/g)].flatMap(([whole, name]) =>
+        asynchronous.includes(name) ? whole : [],
+      )
+    expect(negated('if (!(holdCurrentPepper(trx, pepper))) return')).toEqual(['!(holdCurrentPepper('])
+    expect(files.flatMap(file => negated(texts.get(file) ?? ''))).toEqual([])
   })
 
   it('has no catch-all files', () => {

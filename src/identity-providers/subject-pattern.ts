@@ -28,8 +28,7 @@ export function matchesSubject({ parts }: SubjectPattern, subject: string): bool
   )
 }
 
-const isWild = (part: string, given: string) =>
-  part === WILDCARD && given !== '' && given !== NEVER_MATCHED && given !== WILDCARD
+const isWild = (part: string, given: string) => part === WILDCARD && given !== '' && given !== NEVER_MATCHED
 
 /** Whether every subject that `inner` accepts is accepted by `outer`. */
 export const subjectContains = (outer: SubjectPattern, inner: SubjectPattern): boolean =>

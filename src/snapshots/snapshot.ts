@@ -191,12 +191,13 @@ type EncodedKey = [
 
 const DISABLED = 1
 const INCOMPLETE = 2
+const UNVERIFIABLE = 4
 
 const encodeKey = (key: KnownKey, rights: number): EncodedKey => [
   key.id,
   key.tenantId,
   key.expiresAt,
-  (key.disabled ? DISABLED : 0) + (key.incomplete ? INCOMPLETE : 0),
+  (key.disabled ? DISABLED : 0) + (key.incomplete ? INCOMPLETE : 0) + (key.unverifiable ? UNVERIFIABLE : 0),
   rights,
   key.secrets.map(({ id, digest, endsAt, ...more }) =>
     more.imported ? [id, digest, endsAt, more] : [id, digest, endsAt],
@@ -216,6 +217,7 @@ const decodeKey = (
   rights: rights[place] as KeyRights,
   secrets: secrets.map(([secretId, digest, endsAt, more]) => ({ id: secretId, digest, endsAt, ...more })),
   ...((flags & INCOMPLETE) > 0 && { incomplete: true }),
+  ...((flags & UNVERIFIABLE) > 0 && { unverifiable: true }),
 })
 
 const INSTANTS = SIGNING_KEY.columns.filter(name => name.endsWith('_at')) as Extract<

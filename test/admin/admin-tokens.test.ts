@@ -272,6 +272,11 @@ describe('Failed logins', () => {
       expect([refused.status, refused.body.code]).toEqual([429, 'too_many_failures'])
       expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
       expect([await status(known.secret), await status(mintmark.rootToken)]).toEqual([200, 200])
+      await admin('POST', `/admin-tokens/${known.id}/revoke`, {})
+      expect(
+        [await status(known.secret), await status(known.secret)],
+        'revoked, it is known no more',
+      ).toEqual([401, 429])
     } finally {
       await limited.stop()
     }

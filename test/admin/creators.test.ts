@@ -207,6 +207,10 @@ describe('Revoking an admin token', () => {
         `key.revoke ${gone[0]?.id}`,
         `key.secret-revoke ${rootKey.id}`,
       ])
+      for (const cascade of [true, false])
+        expect((await revoke(owner.id, { cascade, dry_run: true })).body).toMatchObject({
+          ...{ would_revoke: 0, admin_tokens: [] },
+        })
       const again = await revoke(owner.id, { cascade: true, reason: 'again' })
       expect(again.body.cascade).toEqual({ admin_tokens: 0, keys: 0, secrets: 0, credentials: 0, left: 0 })
     } finally {

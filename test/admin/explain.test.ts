@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/system/random.ts'
 import { ask, bearer, tokenFor } from '../gateway/check-client.ts'
 import { startTestMint, type TestMint } from '../gateway-configs/test-mint.ts'
 import { promptedClock } from '../support/adjustable-clock.ts'
+import { expireKey } from '../support/expired-key.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { type Caller, issue } from './admins.ts'
@@ -59,7 +60,11 @@ const REFUSED: Record<string, () => Promise<string> | string> = {
     await admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 0 })
     return secret
   },
-  key_expired: async () => (await made({ expires_at: new Date(Date.now() + 500).toISOString() })).secret,
+  key_expired: async () => {
+    const { keyId, secret } = await made()
+    await expireKey(mintmark, keyId)
+    return secret
+  },
   key_disabled: async () => {
     const { keyId, secret } = await made()
     await admin('POST', `/keys/${keyId}/disable`)
@@ -181,7 +186,11 @@ describe('POST /explain', () => {
     const { secret } = await made()
     const before = mintmark.logs.length
     await ask(mintmark, { headers: [['x-request-id', secret]] })
-    expect(mintmark.logs.slice(before).join('')).not.toContain('gateway_request_id')
+    const twice = [randomUUID(), randomUUID()].map((id): [string, string] => ['x-request-id', id])
+    await ask(mintmark, { headers: twice })
+    const lines = () => mintmark.logs.slice(before).filter(line => line.includes('missing_credential'))
+    await until('both are logged', () => lines().length === 2)
+    expect(lines().join('')).not.toContain('gateway_request_id')
   })
 
   it('shows a tenant-admin its own tenant only', async () => {

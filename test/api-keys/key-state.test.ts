@@ -64,6 +64,16 @@ describe('the state of', () => {
   })
 })
 
+it.each([
+  ['key_revoked', { revoked: true, endsAt: NOW, disabled: true }, { revoked: true, endsAt: NOW }],
+  ['secret_revoked', { revoked: false, endsAt: NOW, disabled: true }, { revoked: true, endsAt: NOW }],
+  ['key_expired', { revoked: false, endsAt: NOW, disabled: true }, { revoked: false, endsAt: NOW }],
+  ['secret_ended', { ...UNENDING, disabled: true }, { revoked: false, endsAt: NOW }],
+  ['tenant_suspended', { ...UNENDING, disabled: true }, { revoked: false, endsAt: null }],
+] as const)('%s is the most severe of all that prevents an exchange', (obstacle, key, secret) => {
+  expect(obstacleTo(secret, key, { suspended: true }, NOW)).toBe(obstacle)
+})
+
 it('the usable secrets are the live and the ending ones, oldest first', () => {
   const at = (offset: number | null) => (offset === null ? null : new Date(NOW + offset))
   const secrets = [

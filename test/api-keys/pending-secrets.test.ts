@@ -54,7 +54,7 @@ async function rotated() {
   const read = () => first.admin('GET', `/keys/${keyId}`)
   // 503 in the first moments after the outage.
   const state = async () => (await until('it answers', read, ({ status }) => status === 200)).body.secrets[0]
-  return { secret: issued.secret as string, lapse, state }
+  return { keyId, secret: issued.secret as string, secretId: issued.secret_id as string, lapse, state }
 }
 
 it('a secret that was used in an outage is confirmed, also when its replica writes that after its time', async () => {
@@ -85,4 +85,17 @@ it('a secret that was used in an outage is confirmed, also when its replica writ
     Boolean,
     30_000,
   )
+})
+
+it('a secret that is revoked waits no more: its row goes, and nothing is confirmed or revoked again', async () => {
+  const { keyId, secretId } = await rotated()
+  const waiting = () => database.asOwner('SELECT FROM pending_secrets WHERE secret_id = $1', [secretId])
+  expect(await waiting()).toHaveLength(1)
+  await first.admin('POST', `/keys/${keyId}/secrets/${secretId}/revoke`)
+  await until('the row is gone', async () => (await waiting()).length === 0)
+  const events = await database.asOwner<{ action: string }>(
+    'SELECT action FROM audit_events WHERE target_id = $1 ORDER BY id',
+    [keyId],
+  )
+  expect(events.map(({ action }) => action)).toEqual(['key.create', 'key.rotate', 'key.secret-revoke'])
 })

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CheckpointSigner, openCheckpoint } from '../../src/audit/audit-checkpoint.ts'
 import { AuditTrail } from '../../src/audit/audit-trail.ts'
+import { recordOnce } from '../../src/audit/record-once.ts'
 import { namedKeys } from '../../src/config/formats.ts'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
@@ -81,6 +82,9 @@ describe('GET /audit-events', () => {
     const found = await events(`from=${at(2)}`)
     expect(found.map(({ id }) => id)).toEqual(expect.arrayContaining(all.slice(0, 3).map(({ id }) => id)))
     expect((await events(`to=${at(2)}`)).map(({ id }) => id)).not.toContain(all[2]?.id)
+    const exact = encodeURIComponent(String(all[2]?.at))
+    expect((await events(`from=${exact}`)).map(({ id }) => id)).toContain(all[2]?.id)
+    expect((await events(`to=${exact}`)).map(({ id }) => id)).not.toContain(all[2]?.id)
   })
 
   it('pages by a cursor that is valid for its filter only', async () => {
@@ -270,6 +274,17 @@ async function migrationsAround(name: string): Promise<[string[], string[]]> {
   const place = names.indexOf(name)
   return [texts.slice(0, place), texts.slice(place)]
 }
+
+it('an event that several processes record once is one row', async () => {
+  const url = mintmark.database.applicationUrl
+  const logger = createLogger('silent')
+  const database = new Database({ url: () => url, maxConnections: 4, logger, timeouts: PATIENT })
+  const event = { action: 'emergency.extend', targetKind: 'extension', targetId: 'x1', changes: {} } as const
+  await Promise.all(Array.from({ length: 4 }, () => recordOnce(database, { id: 'root' }, event)))
+  await recordOnce(database, { id: 'root' }, event)
+  await database.close()
+  expect(await events('target=x1')).toHaveLength(1)
+})
 
 describe('mintmark audit prune', () => {
   it('deletes old rows as the owner, records it in a row, and the rest verifies', async () => {

@@ -12,6 +12,8 @@ import { until } from '../support/until.ts'
 
 const BRISK = { clock: briskClock }
 const COST = 6
+/** On a busy machine its turn may come before the client was looked up, and is then used for a dummy hash. */
+const ONCE = expect.toBeOneOf([1, 2])
 
 let mintmark: TestService
 beforeAll(async () => {
@@ -63,7 +65,7 @@ const proofOf = async ({ client_id }: Client) =>
 /** An imported client whose secret was compared once, with its proof stored. */
 async function proven(): Promise<Client> {
   const client = await imported()
-  expect(await compared(client)).toEqual([200, 1])
+  expect(await compared(client)).toEqual([200, ONCE])
   await until(
     'the proof is stored',
     () => proofOf(client),
@@ -119,7 +121,7 @@ describe('a secret that matched its imported hash', () => {
   it('is compared again when its proof is deleted, which costs nothing else', async () => {
     const client = await proven()
     await sql('DELETE FROM secret_proofs')
-    await onNewReplica(async replica => expect(await compared(client, replica)).toEqual([200, 1]))
+    await onNewReplica(async replica => expect(await compared(client, replica)).toEqual([200, ONCE]))
   })
 })
 
@@ -135,7 +137,7 @@ describe('a proof ends', () => {
     )
     await onNewReplica(async replica => {
       expect((await compared(client, replica))[0]).toBe(401)
-      expect(await compared({ ...client, secret: 'another' }, replica)).toEqual([200, 1])
+      expect(await compared({ ...client, secret: 'another' }, replica)).toEqual([200, ONCE])
     })
   })
 
@@ -239,6 +241,29 @@ describe('a proof of a secret that an administrator has locked', () => {
   })
 })
 
+it('no proof is stored of a secret that is revoked while the proof waits', async () => {
+  const client = await imported()
+  const administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
+  await administrator.connect()
+  try {
+    await administrator.query('BEGIN')
+    await administrator.query('SELECT FROM api_key_secrets WHERE client_id = $1 FOR UPDATE', [
+      client.client_id,
+    ])
+    expect((await exchange(client)).status).toBe(200)
+    await administrator.query('UPDATE api_key_secrets SET revoked_at = now() WHERE client_id = $1', [
+      client.client_id,
+    ])
+    await administrator.query('COMMIT')
+  } finally {
+    await administrator.end()
+  }
+  const later = await imported()
+  expect((await exchange(later)).status).toBe(200)
+  await until('later ones are stored', () => proofOf(later), Boolean)
+  expect(await proofOf(client)).toBeUndefined()
+})
+
 describe('a new first pepper', () => {
   const newer = `p2:${randomBytes(32).toString('base64url')}`
 
@@ -263,7 +288,7 @@ describe('a new first pepper', () => {
     await onNewReplica(
       async replica => {
         expect(await compared(client, replica)).toEqual([200, 0])
-        expect(await compared(idle, replica)).toEqual([200, 1])
+        expect(await compared(idle, replica)).toEqual([200, ONCE])
       },
       { MINTMARK_PEPPERS: newer },
     )

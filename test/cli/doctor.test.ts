@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { withAnotherSignature } from '../support/altered.ts'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf } from './mintmark.ts'
@@ -168,7 +169,7 @@ describe('mintmark doctor', () => {
   it('reports why a token does not verify', async () => {
     const bad = join(folder, 'bad')
     const text = await readFile(token, 'utf8')
-    await writeFile(bad, `${text.slice(0, -4)}AAAA`)
+    await writeFile(bad, withAnotherSignature(text))
     const { code, stdout } = await doctor('--token', bad)
     expect(code).toBe(5)
     expect(stdout).toMatch(/FAULT +token +it does not verify: its signature does not match the published key/)

@@ -47,6 +47,11 @@ describe('A database URL', () => {
     ['postgres://user:5ecret@db.example/mintmark?sslmode=allow', /verify-full/],
     ['postgres://user:5ecret@db.example/mintmark?sslrootcert=system', /a file as sslrootcert/],
     ['postgres://user:5ecret@db.example/mintmark?sslcert=/c.pem', /both sslcert and sslkey/],
+    [
+      'postgres://user:5ecret@db.example/mintmark?uselibpqcompat=true&sslmode=verify-ca',
+      /sslrootcert with sslmode=verify-ca/,
+    ],
+    ['postgres://user:5ecret@db.example/mintmark?uselibpqcompat=false', /true as uselibpqcompat/],
     ['postgres://user:5ecret@db.example/mintmark?query_timeout=5', /no other parameters/],
     ['postgres://user:5ecret@db.example/mintmark?channel_binding=require', /channel_binding/],
     ['postgres://user:5ecret@db.example/mintmark?sslmode=disable&sslmode=verify-full', /twice/],

@@ -138,12 +138,16 @@ describe('a command that fails is named, its output is not shown, known keys are
 
 it('gets the user and the host, and no secret of the service in its environment', async () => {
   await command(`env > "$(dirname "$0")/environment"\necho "$*" > "$(dirname "$0")/parameters"\n${PRINT}`)
-  await runMigrations({ ...process.env, ...mintmark.environment, MIGRATE_DATABASE_URL: urlOf(owner) })
+  const secrets = {
+    MIGRATE_DATABASE_URL: urlOf(owner),
+    LITELLM_DATABASE_URL: 'postgres://litellm:pw@db/litellm',
+  }
+  await runMigrations({ ...process.env, ...mintmark.environment, ...secrets })
   const { hostname, port } = new URL(database.applicationUrl)
   expect(await readFile(join(directory, 'parameters'), 'utf8')).toBe(`${owner} ${hostname}:${port}\n`)
   const environment = await readFile(join(directory, 'environment'), 'utf8')
   expect(environment).toContain('PATH=')
-  expect(environment).not.toMatch(/^(MINTMARK_|DATABASE_|MIGRATE_)/m)
+  expect(environment).not.toMatch(/^(MINTMARK|DATABASE|MIGRATE|LITELLM)_/m)
 })
 
 it('a command that needs more than a second serves commands of one connection too', async () => {

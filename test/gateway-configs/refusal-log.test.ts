@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { meaningOf } from '../../src/refusal-reasons.ts'
+import { withAnotherSignature } from '../support/altered.ts'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 import { startCaddy } from './caddy.ts'
@@ -131,7 +132,7 @@ describe.each(Object.entries(LOGGING))(
       type Case = [string, () => Promise<[string, string][]> | [string, string][], object?]
       it.each<Case>([
         [missing ?? 'missing_credential', () => []],
-        [token ?? 'token_signature', async () => bearer(`${environment.acme.token.slice(0, -6)}AAAAAA`)],
+        [token ?? 'token_signature', async () => bearer(withAnotherSignature(environment.acme.token))],
         [token ?? 'token_unknown_key', async () => bearer(await mint.sign({}, { kid: 'A'.repeat(43) }))],
         ...(model
           ? ([

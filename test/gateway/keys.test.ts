@@ -3,6 +3,8 @@ import { formatCredential, randomId } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import type { Sent } from '../gateway-configs/client.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { withAnotherEnd } from '../support/altered.ts'
+import { expireKey } from '../support/expired-key.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { externalVerifier } from '../tokens/external-verifier.ts'
@@ -129,7 +131,7 @@ describe('indistinguishable denials', () => {
   const REFUSED: [what: string, secret: () => Promise<string> | string][] = [
     ['what is no key at all', () => 'hunter2'],
     ['an sk- key of another service', () => 'sk-proj-1234567890'],
-    ['a typing error', () => key.secret.replace(/.$/, last => (last === 'x' ? 'y' : 'x'))],
+    ['a typing error', () => withAnotherEnd(key.secret)],
     ['a key that was never issued', unknown],
     ['a wrong secret of a real key', () => formatCredential('mmk', key.keyId.slice(4), systemRandom)],
     ['an admin token', () => formatCredential('mma', key.keyId.slice(4), systemRandom)],
@@ -140,13 +142,7 @@ describe('indistinguishable denials', () => {
       () =>
         secretAfter(({ keyId }) => mintmark.admin('POST', `/keys/${keyId}/rotate`, { overlap_seconds: 0 })),
     ],
-    [
-      'an expired key',
-      () =>
-        secretAfter(({ keyId }) =>
-          mintmark.admin('PATCH', `/keys/${keyId}`, { expires_at: new Date(Date.now() + 900).toISOString() }),
-        ),
-    ],
+    ['an expired key', () => secretAfter(({ keyId }) => expireKey(mintmark, keyId))],
     [
       'a key of a deleted tenant',
       () => secretAfter(({ tenantId }) => mintmark.admin('DELETE', `/tenants/${tenantId}?cascade=true`)),

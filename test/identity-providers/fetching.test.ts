@@ -158,6 +158,15 @@ describe('the keys of an issuer', () => {
     expect(requests.length).toBe(2)
   })
 
+  it('are fetched no later because of an unknown key', async () => {
+    const { port, url } = await serve((_, res) => res.writeHead(500).end())
+    const { fetched, round, health } = fetching({ jwksUri: url, allowAddresses: local(port) })
+    await round()
+    const next = health()?.nextAt
+    fetched.noteUnknownKey('idp_1')
+    expect(Math.abs((health()?.nextAt ?? 0) - (next ?? 0))).toBeLessThan(2_000)
+  })
+
   it('over TLS need a certificate that the authority of the provider has signed', async () => {
     const authority = makeAuthority('authority')
     const named = { name: 'localhost', authorityName: 'authority', dnsNames: ['localhost'] }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { withAnotherEnd } from '../support/altered.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService, testEnvironment } from '../support/test-service.ts'
@@ -181,7 +182,7 @@ describe('a replica that lacks a pepper which another adds later', () => {
       ])
     }
     expect(await statusOf(old, known)).toBe(200)
-    expect(await statusOf(old, `${foreign.slice(0, -1)}x`)).toBe(401)
+    expect(await statusOf(old, withAnotherEnd(foreign))).toBe(401)
     expect([
       await statusOf(ahead, known),
       await statusOf(ahead, foreign),

@@ -52,6 +52,15 @@ describe('unknown keys, from one address', () => {
     expect(mintmark.logs.at(-1)).toContain('too_many_failures')
   })
 
+  it('are counted like a key that was revoked, although the database has it', async () => {
+    const [from, revoked] = [anAddress(), await mintmark.tenantWithKey()]
+    await mintmark.admin('POST', `/keys/${revoked.keyId}/revoke`)
+    const statuses: number[] = []
+    for (let time = 0; time < PER_MINUTE + 3; time++)
+      statuses.push((await exchange(revoked.secret, from)).status)
+    expect(statuses).toEqual(LIMITED)
+  })
+
   it('do not affect the responses to other addresses', async () => {
     await fail(anAddress())
     expect((await exchange(anUnknownKey(), anAddress())).status).toBe(401)

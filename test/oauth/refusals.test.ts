@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { withAnotherEnd } from '../support/altered.ts'
+import { expireKey } from '../support/expired-key.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { basic, exchange, post, steadyHeaders } from './token-post.ts'
@@ -17,7 +19,7 @@ beforeAll(async () => {
   const other = await mintmark.tenantWithKey()
   const as = ({ keyId, secret }: Key) => ({ clientId: keyId, secret })
   presented = {
-    typo: { clientId: key.keyId, secret: key.secret.replace(/.$/, last => (last === 'x' ? 'y' : 'x')) },
+    typo: { clientId: key.keyId, secret: withAnotherEnd(key.secret) },
     nonsense: { clientId: key.keyId, secret: 'hunter2' },
     adminToken: { clientId: key.keyId, secret: formatCredential('mma', key.keyId.slice(4), systemRandom) },
     neverIssued: {
@@ -50,9 +52,7 @@ const endedSecret = () =>
 const deletedTenant = () =>
   made(({ tenantId }) => mintmark.admin('DELETE', `/tenants/${tenantId}?cascade=true`))
 const expiredKey = () => made(expire)
-/** Less than a second left counts as expired, so it has expired when the response arrives. */
-const expire = ({ keyId }: Key) =>
-  mintmark.admin('PATCH', `/keys/${keyId}`, { expires_at: new Date(Date.now() + 900).toISOString() })
+const expire = ({ keyId }: Key) => expireKey(mintmark, keyId)
 
 const METHODS: [string, (credential: { clientId: string; secret: string }) => Promise<JsonAnswer>][] = [
   [

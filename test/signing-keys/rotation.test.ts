@@ -169,6 +169,12 @@ describe('a requested rotation', () => {
       NOW - 1000 + LEAD_MS,
       [{ type: 'schedule', kid: 's', activatesAt: NOW - 1000 + LEAD_MS }],
     ],
+    [
+      'also of a key that has just begun to sign and replaced none: that was no rotation',
+      [key('a', 'active', { activatesAt: NOW - 1000 }), s],
+      NOW,
+      [{ type: 'schedule', kid: 's', activatesAt: NOW }],
+    ],
     ['leaves an earlier turn alone', [a, key('s', 'standby', { activatesAt: NOW - 1 })], NOW - 1, []],
     [
       'and changes nothing when it is repeated before the lead is over, also with a full JWKS',

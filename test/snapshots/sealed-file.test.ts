@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -29,6 +29,7 @@ describe('a sealed file', () => {
   it('returns its header and its parts in order', async () => {
     const parts = ['one', 'two', 'three'].map(text => Buffer.from(text))
     await writeSealed(path, { made: 'now' }, parts, { encryptionKeys, random })
+    expect((await stat(path)).mode & 0o777, 'no other user can read it').toBe(0o600)
     expect(await readHeader(path)).toMatchObject({ made: 'now', key: { id: 'e1' } })
     const { header, parts: read } = await readSealed(path, encryptionKeys)
     expect(header).toMatchObject({ made: 'now' })

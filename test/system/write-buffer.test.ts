@@ -53,6 +53,26 @@ describe('a write buffer', () => {
     expect(written.find(({ name }) => name === 'n1499')).toEqual({ name: 'n1499', count: 2 })
   })
 
+  it('merges what could not be written into what came meanwhile, which is newer', async () => {
+    const written: Item[] = []
+    let held = true
+    const buffer = new WriteBuffer<Item>({
+      room: 10,
+      name: ({ name }) => name,
+      merge: (_older, newer) => newer,
+      write: async batch => {
+        if (!held) written.push(...batch)
+        else buffer.add({ name: 'a', count: 2 })
+        return held ? batch : []
+      },
+    })
+    buffer.add({ name: 'a', count: 1 })
+    await buffer.flush()
+    held = false
+    await buffer.flush()
+    expect(written).toEqual([{ name: 'a', count: 2 }])
+  })
+
   it('keeps what a write returns, together with newer items', async () => {
     let held = true
     const written: Item[] = []

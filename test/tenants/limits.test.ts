@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { labelFaults } from '../../src/tenants/labels.ts'
 import { LIMIT_NAMES, type LimitName, mergedLimits, toLimits } from '../../src/tenants/limits.ts'
 
 const number = fc.integer({ min: 1, max: 4_294_967_295 })
@@ -9,6 +10,13 @@ const record = <T>(value: fc.Arbitrary<T>) =>
   })
 const limits = record(number).map(toLimits)
 const patch = record(fc.oneof(number, fc.constantFrom(null, undefined)))
+
+it('an object has at most 32 labels', () => {
+  const labels = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`l${n}`, 'x']))
+  expect(labelFaults(labels(32))).toEqual([])
+  expect(labelFaults(labels(33))).toEqual([{ pointer: '/labels', message: 'must be at most 32' }])
+})
 
 describe('a change to limits (RFC 7396)', () => {
   it('sets what it names, removes what is null, keeps the rest, and keeps the order', () => {

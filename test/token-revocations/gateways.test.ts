@@ -131,6 +131,7 @@ describe('GET /admin/v1/gateways', () => {
     })
     await becomes('claimed', { registered: false, instances: [{ id: 'envoy-3' }] })
     leave()
+    await becomes('inference', { state: 'current', instances: [{ id: 'envoy-2' }], disconnected_at: null })
     for (const session of sessions) session.destroy()
     await becomes('inference', { state: 'not_connected', disconnected_at: expect.any(String) })
   })

@@ -1,8 +1,13 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Database } from '../../src/database/database.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { DenyList } from '../../src/token-revocations/deny-list.ts'
+import { newestRevocation } from '../../src/token-revocations/token-revocation-repository.ts'
 import { issue } from '../admin/admins.ts'
 import { admitted, ask, bearer, deniedAs, tokenFor } from '../gateway/check-client.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import type { TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -323,6 +328,36 @@ describe('administrators of a tenant', () => {
     expect(codeOf(await make())).toEqual(REFUSED)
     expect((await keyWith({ tenantId })).status).toBe(201)
   })
+})
+
+it('what changed here and could not be read is denied until it is read, or everything is', async () => {
+  const { applicationUrl: url } = mintmark.database
+  const logger = createLogger('silent')
+  const database = new Database({ url: () => url, maxConnections: 1, logger, timeouts: PATIENT })
+  const list = new DenyList({ database })
+  const token = { jti: 'j', sub: 'key_1', tenant: 'acme' }
+  const unread = { kind: 'key', id: 'key_1' } as const
+  list.forget([unread])
+  expect(list.denies(token)).toBe(true)
+  ;(await database.readSnapshot(trx => list.read(trx, [unread])))()
+  expect(list.denies(token)).toBe(false)
+  list.forget([unread])
+  ;(await list.load(new AbortController().signal))()
+  expect(list.denies(token)).toBe(false)
+  await database.close()
+})
+
+it('the newest of a tenant itself is not one of its keys, which came later', async () => {
+  const { applicationUrl: url } = mintmark.database
+  const logger = createLogger('silent')
+  const database = new Database({ url: () => url, maxConnections: 1, logger, timeouts: PATIENT })
+  const { tenantId: tenant, keyId: key } = await mintmark.tenantWithKey()
+  const ofTenant = (await revoke({ tenant })).body.id
+  const ofKey = (await revoke({ key })).body.id
+  const newest = (of: { key: string } | { tenant: string }) =>
+    database.run(db => newestRevocation(db, of)).then(found => found?.id)
+  expect([await newest({ tenant }), await newest({ key })]).toEqual([ofTenant, ofKey])
+  await database.close()
 })
 
 it('a row that disappears from the database does not give a token back', async () => {

@@ -3,7 +3,8 @@ import type { Caller } from '../../src/authentication/authenticator.ts'
 import { IssuedTokens } from '../../src/tokens/issued-tokens.ts'
 import type { AccessToken } from '../../src/tokens/token-issuer.ts'
 
-const caller = (secretId: string, rights: object = {}) => ({ secretId, at: 0, rights }) as unknown as Caller
+const caller = (secretId: string, rights: object = {}, more: object = {}) =>
+  ({ secretId, at: 0, rights, ...more }) as unknown as Caller
 const token = { kid: 'k', expiresIn: 300 } as AccessToken
 
 /** `issued`: how many tokens were signed. */
@@ -49,6 +50,29 @@ it('shares no token with other rights, and none across a change of the directory
   expect([new Set(tokens).size, signing.issued]).toEqual([3, 3])
   // The one from before the change is not kept.
   expect(await signing.of(caller('sec_a'))).toBe(tokens[2])
+})
+
+it('shares no token that is being signed with requests after a change, and does not keep it', async () => {
+  const signing = minting()
+  const before = signing.of(caller('sec_a'))
+  signing.minted.clear()
+  const after = signing.of(caller('sec_a'))
+  const [old, current] = await Promise.all([before, after])
+  expect([old === current, signing.issued]).toEqual([false, 2])
+  expect(await signing.of(caller('sec_a'))).toBe(current)
+})
+
+it.each([
+  ['another end', { endsAt: 1_000 }],
+  ['another tenant', { tenantId: 'other' }],
+  ['another epoch of the key', { keyEpoch: 'b' }],
+  ['another epoch of the tenant', { tenantEpoch: 'b' }],
+])('reuses no token for %s', async (_, more) => {
+  const signing = minting()
+  const own = { endsAt: null, tenantId: 'acme', keyEpoch: 'a', tenantEpoch: 'a' }
+  const first = await signing.of(caller('sec_a', {}, own))
+  expect(await signing.of(caller('sec_a', {}, own))).toBe(first)
+  expect(await signing.of(caller('sec_a', {}, { ...own, ...more }))).not.toBe(first)
 })
 
 it('repeats the fault of the issuer to all that wait, and asks it again afterwards', async () => {

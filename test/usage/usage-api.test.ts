@@ -350,8 +350,8 @@ describe('A voided reporter', () => {
     const old = await makeReporter(mintmark)
     const hour = new Date(Date.UTC(new Date().getUTCFullYear(), new Date().getUTCMonth(), 0)).toISOString()
     await mintmark.database.asOwner(
-      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, output_tokens)
-       VALUES ($1, 'corp', '', 'base', $2, '{"team": "then"}', 5, 50)`,
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests, output_tokens)
+       VALUES ($1, 'corp', '', 'base', $2, '{"team": "then"}', 5, 2, 50)`,
       [hour, old.id],
     )
     await admin('DELETE', `/usage-reporters/${old.id}`)
@@ -360,8 +360,8 @@ describe('A voided reporter', () => {
     const voided = (since = hour) => admin('POST', `/usage-reporters/${old.id}/void`, { ...body, since })
     const read = () => usage(`from=${hour}&reporter=${old.id}&group_by=hour`)
     const corrected = [
-      { requests: 5, output_tokens: 50, adjusted_requests: 0 },
-      { requests: -5, output_tokens: -50, adjusted_requests: 5 },
+      { requests: 5, refused_requests: 2, output_tokens: 50, adjusted_requests: 0 },
+      { requests: -5, refused_requests: -2, output_tokens: -50, adjusted_requests: 7 },
     ]
     // At the same time, and again: on a busy machine the database may be late, and 503 is repeated.
     const answers = await Promise.all(Array.from({ length: 12 }, () => voided()))

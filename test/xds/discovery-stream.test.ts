@@ -127,6 +127,10 @@ it('logs that a gateway rejected the list, and does not send the same again', ()
   expect([stream.acknowledged, stream.behindMs]).toEqual([undefined, 0])
   time += 70
   expect(stream.behindMs).toBe(70)
+  source.revision = 2
+  stream.push()
+  answer()
+  expect([stream.rejection, stream.acknowledged?.version]).toEqual([undefined, '3000'])
 })
 
 it('knows what a gateway has acknowledged, and since when it lacks the current list', () => {

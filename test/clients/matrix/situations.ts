@@ -1,5 +1,6 @@
 import { formatCredential, randomId } from '../../../src/api-keys/api-key.ts'
 import { systemRandom } from '../../../src/system/random.ts'
+import { withAnotherSignature } from '../../support/altered.ts'
 import { questionFor } from '../talking-engine.ts'
 import { FOREIGN_MODEL, type Kind, MODEL, type Setting, type Subject } from './setting.ts'
 
@@ -106,7 +107,5 @@ const BAD = { key: '401: an unknown API key', token: '401: a token with a change
 /** Well-formed, so that more than its form has to be checked. */
 function badCredential(kind: Kind, token: string): string {
   if (kind === 'key') return formatCredential('mmk', randomId(systemRandom), systemRandom)
-  const [header, payload, signature = ''] = token.split('.')
-  const changed = signature.replace(/^./, first => (first === 'A' ? 'B' : 'A'))
-  return [header, payload, changed].join('.')
+  return withAnotherSignature(token)
 }

@@ -1,6 +1,9 @@
 import { availableParallelism, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { useOwnTemporaryFolder } from '../../support/own-temporary-folder.ts'
+
+useOwnTemporaryFolder()
 
 const full = process.env.ROTATION_FULL === '1'
 const isBusy = (loadavg()[0] ?? 0) > 2 * availableParallelism()
