@@ -10,7 +10,7 @@ const MOST_IN_A_TURN = 8_192
 const FIRST_OF_A_CONNECTION = 16
 const LOGGED_EVERY_MS = 60_000
 
-type Callback = (this: Parser, ...values: never[]) => unknown
+type Callback = (this: Parser, ...values: never[]) => void
 
 /**
  * Node's parser of a connection. It calls what it has under these numbers, which it looks up each time, and reads on without
@@ -76,7 +76,10 @@ export function limitChunks(server: Server, listener: string, logger: Logger, cl
     const { onBody, onHeadersComplete } = nodes
     const count: Count = { turn, chunks: 0 }
     const limited: Callback = (...values) => {
-      if (socket.parser !== parser || !isTooMany(count)) return onBody?.apply(parser, values)
+      if (socket.parser !== parser || !isTooMany(count)) {
+        onBody?.apply(parser, values)
+        return
+      }
       parser[kOnBody] = null
       parser[kOnHeadersComplete] = null
       refuse(socket, count.chunks)
