@@ -10,7 +10,7 @@ import { Turns } from './turns.ts'
 const PARTS_IN_A_TURN = 4
 /** Node reads as much at once. */
 const PART_BYTES = 65_536
-/** A part may be thousands of chunks (chunk-limit.ts), which take 10 ms: only one such part is read in a turn. */
+/** A part may be thousands of chunks (chunk-limit.ts), which take 6 ms: only one such part is read in a turn. */
 const COST_OF_CHUNKS = PARTS_IN_A_TURN
 /** Of bodies that are handled in one turn. A millisecond reads as much, or 4 ms where the body is made to be slow. */
 const HANDLED_IN_A_TURN_BYTES = 262_144

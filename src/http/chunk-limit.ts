@@ -4,8 +4,8 @@ import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import { refuseConnection } from './client-errors.ts'
 
-/** Chunks of bodies, of all connections, that are read in one turn of the event loop, after the first ones of each: some 10 ms. */
-const MOST_IN_A_TURN = 8_192
+/** Chunks of bodies, of all connections, that are read in one turn of the event loop, after the first ones of each: some 6 ms. */
+const MOST_IN_A_TURN = 4_096
 /** Of each connection: bodies of few chunks are read whatever others send. */
 const FIRST_OF_A_CONNECTION = 16
 const LOGGED_EVERY_MS = 60_000

@@ -9,7 +9,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { until } from '../support/until.ts'
 
 /** Of all connections in one turn, and of each at first. */
-const MOST = 8_192
+const MOST = 4_096
 const FIRST = 16
 const HEAD = 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n'
 const END = '0\r\n\r\n'
