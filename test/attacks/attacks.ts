@@ -148,7 +148,8 @@ export const HTTP_ATTACKS: readonly Attack[] = [
       run: (target, scale) =>
         flood(
           scale,
-          held => rawExchange(target.url, head(target, of(target), { length: 'chunked' }), chunksOfAByte(), held),
+          held =>
+            rawExchange(target.url, head(target, of(target), { length: 'chunked' }), chunksOfAByte(), held),
           scale.holding,
         ),
     }),

@@ -114,7 +114,8 @@ function readModelScript(): string {
   const scanners = render('nginx/scanners.js.template', {})
   const replaced = [...scanners.matchAll(/^(?:async )?function (\w+)/gm)].map(([, name = '']) => name)
   const withoutLoops = replaced.reduce<string>(
-    (text, name) => text.replace(new RegExp(`^/\\*\\*[^\n]*\\*/\n(?:async )?function ${name}\\([^]*?^}\n\n?`, 'm'), ''),
+    (text, name) =>
+      text.replace(new RegExp(`^/\\*\\*[^\n]*\\*/\n(?:async )?function ${name}\\([^]*?^}\n\n?`, 'm'), ''),
     stripTypeScriptTypes(source),
   )
   return `${asynchronous(withoutLoops)}\n${scanners}`
