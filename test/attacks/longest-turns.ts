@@ -122,12 +122,6 @@ async function setUp() {
       send: post(`${urls.public}/oauth/token`, FORM_HEADERS),
     },
     {
-      name: '/oauth/token, 4 MiB',
-      bytes: 4 * MIB,
-      bodies: FORM_BODIES,
-      send: post(`${urls.public}/oauth/token`, FORM_HEADERS),
-    },
-    {
       name: '/v1/oauth/token',
       bytes: 16_000,
       bodies: JSON_BODIES,
