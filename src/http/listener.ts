@@ -7,13 +7,14 @@ import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { CLIENT_CLOSED_REQUEST, logRequest, type NoteRefusal } from './access-log.ts'
 import { Arrivals } from './arrivals.ts'
+import { boundUnread } from './body-turns.ts'
 import type { Trusts } from './caller-address.ts'
+import { limitChunks } from './chunk-limit.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
-import { boundUnread } from './unread-body.ts'
 
 /**
  * http/ is what all listeners share. Every listener is built on node:http: sockets and their limits, request events,
@@ -84,6 +85,7 @@ export class Listener {
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
     this.#arrivals = new Arrivals(server, clock)
+    limitChunks(server, name, policy.logger, clock)
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
       const arrived = clock.monotonicMs()

@@ -21,6 +21,11 @@ export class Turns {
     if (this.#waiting.push({ run, cost }) === 1) setImmediate(this.#runSome)
   }
 
+  /** The same, before all that wait. */
+  addFirst(run: () => void, cost = 1): void {
+    if (this.#waiting.unshift({ run, cost }) === 1) setImmediate(this.#runSome)
+  }
+
   readonly #runSome = (): void => {
     let left = this.#most
     let count = 0
