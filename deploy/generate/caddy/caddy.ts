@@ -1,3 +1,4 @@
+import { SHORTEST_LOOKUP } from '../../../src/api-keys/imported/lookup-secret.ts'
 import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
@@ -6,7 +7,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { CHECK_SECONDS, ORIGINS } from '../example.ts'
-import { AWAY } from '../messages.ts'
+import { AWAY, REFUSED } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** The client's headers with a dash in their names that are forwarded. */
@@ -21,8 +22,13 @@ export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<st
       LONGEST_BODY_BYTES,
       ORIGINS,
       REMOVED_HEADERS,
+      SHORTEST_LOOKUP,
       engineAway: AWAY.engine,
       mintmarkAway: AWAY.mintmark,
+      missingBody: REFUSED.missing.body,
+      missingChallenge: REFUSED.missing.challenge,
+      malformedBody: REFUSED.malformed.body,
+      malformedChallenge: REFUSED.malformed.challenge,
       claimHeaders: CLAIM_HEADERS.map(({ header }) => header).join(' '),
       longestDigits: String(LONGEST_BODY_BYTES).length,
       kept: KEPT.map(name => ({ name, variable: `kept_${name.toLowerCase().replaceAll('-', '_')}` })),
