@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mayBeLookup } from '../../src/api-keys/imported/lookup-secret.ts'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
@@ -71,7 +72,7 @@ function checkCaddy(contract: Contract): void {
 
   describe('what cannot be a credential', () => {
     let caddy: Gateway
-    /** Mintmark is away: it is not asked. */
+    /** Mintmark is down: it is not asked. */
     beforeAll(async () => {
       const { mintmark, ports } = environment().behind
       caddy = await startCaddy({ mintmark, ports: { ...ports, gateway: await freePort() } })
@@ -116,8 +117,12 @@ function checkCaddy(contract: Contract): void {
           ['api-key', 'short'],
         ],
       ],
-    ])('is not what Mintmark has to check: %s', async (_, headers) => {
+    ])('does not include %s', async (_, headers) => {
       expect((await send(caddy.url, { headers })).status).toBe(503)
+    })
+
+    it('is shorter than every imported key', () => {
+      expect([24, 25].map(length => mayBeLookup('A'.repeat(length)))).toEqual([false, true])
     })
   })
 

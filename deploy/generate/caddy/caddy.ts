@@ -1,4 +1,3 @@
-import { SHORTEST_LOOKUP } from '../../../src/api-keys/imported/lookup-secret.ts'
 import {
   CLAIM_HEADERS,
   LONGEST_BODY_BYTES,
@@ -22,7 +21,6 @@ export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<st
       LONGEST_BODY_BYTES,
       ORIGINS,
       REMOVED_HEADERS,
-      SHORTEST_LOOKUP,
       engineAway: AWAY.engine,
       mintmarkAway: AWAY.mintmark,
       missingBody: REFUSED.missing.body,

@@ -9,13 +9,13 @@ import type { ImportedScheme } from './imported-hash.ts'
 export const LOOKUP_SCHEME = 'sha256-lookup' satisfies ImportedScheme
 
 /** A shorter secret is not looked up, whatever was imported: random strings of 22 characters have 128 bits. */
-export const SHORTEST_LOOKUP = 25
+const SHORTEST = 25
 /** Longer than any key of a gateway; the form of a request to the token endpoint is longer. */
 const LONGEST = 512
 
 /** Whether a presented secret that is not a Mintmark key may be one. What begins as a credential of Mintmark is a mistyped one. */
 export const mayBeLookup = (secret: string): boolean =>
-  secret.length >= SHORTEST_LOOKUP && secret.length <= LONGEST && !/^mm[a-z]_/.test(secret)
+  secret.length >= SHORTEST && secret.length <= LONGEST && !/^mm[a-z]_/.test(secret)
 
 /** They move clients to Mintmark, and end. */
 const LOOKUP_LONGEST_DAYS = 180
