@@ -13,6 +13,17 @@ export const AWAY = {
   mintmark: JSON.stringify(denialBody(denial('unavailable'))),
 }
 
+/** 401 of a gateway that looks at the form of a credential before it asks Mintmark. */
+export const REFUSED = {
+  missing: refusalOf('missing_credential'),
+  malformed: refusalOf('invalid_api_key'),
+}
+
+function refusalOf(code: DenialCode): { challenge: string; body: string } {
+  const refusal = denial(code)
+  return { challenge: refusal.headers['WWW-Authenticate'] ?? '', body: JSON.stringify(denialBody(refusal)) }
+}
+
 /** Body of 400 and 431 for what a server cannot read as HTTP. */
 export const malformed = (message: string) =>
   `{"type":"error","error":{"message":"${message}","type":"invalid_request_error","code":"invalid_request","param":null}}`

@@ -1,9 +1,11 @@
-import { expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { mayBeLookup } from '../../src/api-keys/imported/lookup-secret.ts'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 import { startCaddy } from './caddy.ts'
 import { type Contract, checkContract } from './check-contract.ts'
+import type { Gateway } from './check-environment.ts'
 import { chat, send } from './client.ts'
 import { checkHttp2 } from './over-http2.ts'
 import { isAbsent } from './program.ts'
@@ -43,11 +45,19 @@ function checkCaddy(contract: Contract): void {
     const caddy = await startCaddy(away, [['\theader -Server', '\tlog\n\theader -Server']])
     const { secret } = environment().acme
     try {
-      for (const name of ['Authorization', 'X-Api-Key', 'Api-Key', 'X_Api_Key', 'Cookie', 'X-Secret']) {
+      // Refused here, or for want of Mintmark.
+      for (const [name, status] of [
+        ['Authorization', 401],
+        ['X-Api-Key', 503],
+        ['Api-Key', 503],
+        ['X_Api_Key', 401],
+        ['Cookie', 401],
+        ['X-Secret', 401],
+      ] as const) {
         const headers: [string, string][] = [[name, secret]]
         const path = `/v1/chat/completions?api_key=${secret}`
-        expect((await send(caddy.url, { path, headers })).status).toBe(503)
-        expect((await send(caddy.url, { method: 'GET', path: '/v1/models', headers })).status).toBe(503)
+        expect((await send(caddy.url, { path, headers })).status).toBe(status)
+        expect((await send(caddy.url, { method: 'GET', path: '/v1/models', headers })).status).toBe(status)
       }
       await until(
         'they are written',
@@ -58,6 +68,62 @@ function checkCaddy(contract: Contract): void {
     } finally {
       await caddy.stop()
     }
+  })
+
+  describe('what cannot be a credential', () => {
+    let caddy: Gateway
+    /** Mintmark is down: it is not asked. */
+    beforeAll(async () => {
+      const { mintmark, ports } = environment().behind
+      caddy = await startCaddy({ mintmark, ports: { ...ports, gateway: await freePort() } })
+    })
+    afterAll(() => caddy.stop())
+
+    it.each<[string, [string, string][]]>([
+      ['none', []],
+      ['one in a header for something else', [['X-Secret', 'A'.repeat(30)]]],
+      ['a short one', [['Authorization', 'Bearer nonsense']]],
+      ['24 characters', [['Authorization', `bearer ${'A'.repeat(24)}`]]],
+      ['no value', [['Authorization', 'Bearer']]],
+      ['another scheme', [['Authorization', `Basic ${btoa(`acme:${'A'.repeat(30)}`)}`]]],
+      ['two words', [['Authorization', `Bearer ${'A'.repeat(30)} ${'A'.repeat(30)}`]]],
+    ])('is refused as Mintmark refuses it, which is not asked: %s', async (_, headers) => {
+      const { gateway } = environment().behind.ports
+      const checked = await send(`http://127.0.0.1:${gateway}`, { path: '/check', headers })
+      for (const [method, path] of [
+        ['POST', '/v1/chat/completions'],
+        ['GET', '/v1/models'],
+      ] as const) {
+        const refused = await send(caddy.url, {
+          method,
+          path,
+          headers,
+          ...(method === 'GET' && { body: '' }),
+        })
+        expect(refused).toMatchObject({ status: 401, text: checked.text })
+        expect(refused.headers['www-authenticate']).toBe(checked.headers['www-authenticate'])
+      }
+    })
+
+    it.each<[string, [string, string][]]>([
+      ['25 characters', [['Authorization', `Bearer ${'A'.repeat(25)}`]]],
+      ['what has a dot, as tokens have', [['Authorization', 'bearer  a.b.c']]],
+      ['an empty header', [['Authorization', '']]],
+      ['one in another header', [['x-api-key', 'short']]],
+      [
+        'one in another header too',
+        [
+          ['Authorization', 'short'],
+          ['api-key', 'short'],
+        ],
+      ],
+    ])('does not include %s', async (_, headers) => {
+      expect((await send(caddy.url, { headers })).status).toBe(503)
+    })
+
+    it('is shorter than every imported key', () => {
+      expect([24, 25].map(length => mayBeLookup('A'.repeat(length)))).toEqual([false, true])
+    })
   })
 
   it.each([

@@ -61,6 +61,7 @@ export function envoyGatewayConfig(ports: Ports, name: EnvoyGatewayRecord = 'rec
           name: listener.name,
           address,
           perConnectionBufferLimitBytes: listener.perConnectionBufferLimitBytes,
+          maxConnectionsToAcceptPerSocketEvent: listener.maxConnectionsToAcceptPerSocketEvent,
           filterChains: [{ filters: networkFilters.map(each => (isManager(each) ? filter : each)) }],
         },
       ],

@@ -52,6 +52,7 @@ static_resources:
     - name: 0.0.0.0_8080
       address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
       per_connection_buffer_limit_bytes: ${record.per_connection_buffer_limit_bytes}
+      max_connections_to_accept_per_socket_event: ${record.max_connections_to_accept_per_socket_event}
       filter_chains:
         - filters:
             - name: envoy.filters.network.http_connection_manager
@@ -74,6 +75,7 @@ ${[...new Set(record.routes.map(({ route }) => route.cluster))]
 
 interface PilotRecord {
   per_connection_buffer_limit_bytes: number
+  max_connections_to_accept_per_socket_event: number
   connection_manager: { http_filters: PilotFilter[]; access_log?: { name: string }[] }
   remote_jwks: { http_uri: { cluster: string } }
   routes: { route: { cluster: string } }[]

@@ -6,7 +6,7 @@ import {
 } from '../../../src/gateway/headers.ts'
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { CHECK_SECONDS, ORIGINS } from '../example.ts'
-import { AWAY } from '../messages.ts'
+import { AWAY, REFUSED } from '../messages.ts'
 import { render } from '../template.ts'
 
 /** The client's headers with a dash in their names that are forwarded. */
@@ -23,6 +23,10 @@ export function caddyFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Record<st
       REMOVED_HEADERS,
       engineAway: AWAY.engine,
       mintmarkAway: AWAY.mintmark,
+      missingBody: REFUSED.missing.body,
+      missingChallenge: REFUSED.missing.challenge,
+      malformedBody: REFUSED.malformed.body,
+      malformedChallenge: REFUSED.malformed.challenge,
       claimHeaders: CLAIM_HEADERS.map(({ header }) => header).join(' '),
       longestDigits: String(LONGEST_BODY_BYTES).length,
       kept: KEPT.map(name => ({ name, variable: `kept_${name.toLowerCase().replaceAll('-', '_')}` })),

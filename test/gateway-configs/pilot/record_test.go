@@ -83,7 +83,9 @@ func recordMode(t *testing.T, record map[string]any, mode string, config string)
 			delete(filter.(map[string]any), "typed_config") // ours: the EnvoyFilters in deploy/istio say it
 		}
 	}
-	record["per_connection_buffer_limit_bytes"] = dig(listener, "per_connection_buffer_limit_bytes")
+	for _, limit := range []string{"per_connection_buffer_limit_bytes", "max_connections_to_accept_per_socket_event"} {
+		record[limit] = dig(listener, limit)
+	}
 	record["connection_manager"] = manager
 	routes := dig(plain(t, pilot.Routes(gateway)[0]), "virtual_hosts", 0, "routes").([]any)
 	for _, route := range routes {
