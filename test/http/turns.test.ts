@@ -53,6 +53,19 @@ describe('turns', () => {
     expect(seen).toEqual([3, 5, 6])
   })
 
+  it('takes one task of each group in turn, the first to come first', async () => {
+    const turns = new Turns(3)
+    const ran: string[] = []
+    for (const task of ['a1', 'a2', 'a3', 'a4', 'b1', 'c1', 'c2']) turns.add(() => ran.push(task), 1, task[0])
+    const seen: number[] = []
+    for (let each = 0; each < 3; each++) {
+      await turn()
+      seen.push(ran.length)
+    }
+    expect(seen).toEqual([3, 6, 7])
+    expect(ran).toEqual(['a1', 'b1', 'c1', 'a2', 'c2', 'a3', 'a4'])
+  })
+
   it('lets the steps of the tasks of a turn alternate', async () => {
     const turns = new Turns(2)
     const steps: string[] = []
