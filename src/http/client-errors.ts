@@ -17,11 +17,11 @@ const CLOSED_A_TURN = 20
  */
 export function closeInTurns(server: Server): void {
   const turns = new Turns(CLOSED_A_TURN)
-  server.on('clientError', (error, socket) => turns.add(() => closeInvalid(socket, error)))
+  server.on('clientError', (error, socket) => turns.add(() => close(socket, error)))
 }
 
-/** Closes a connection with the answer to an invalid request. Nothing is written into a response that has begun. */
-export function closeInvalid(socket: Duplex, error: NodeJS.ErrnoException): void {
+/** Nothing is written into a response that has begun. */
+function close(socket: Duplex, error: NodeJS.ErrnoException): void {
   const answering = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent
   if (socket.writable && !answering)
     socket.write(`HTTP/1.1 ${STATUSES[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`)

@@ -13,7 +13,6 @@ import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
-import { refuseSmallChunks } from './small-chunks.ts'
 import { boundUnread } from './unread-body.ts'
 
 /**
@@ -113,7 +112,6 @@ export class Listener {
       optimizeEmptyRequests: true,
     })
     closeInTurns(server)
-    refuseSmallChunks(server)
     return new Listener(name, server, clock, policy)
   }
 

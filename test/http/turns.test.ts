@@ -84,9 +84,10 @@ describe('turns', () => {
 
 describe('a request begins', () => {
   const pipelining = new Pipelining(new Server(), { requestsOf: () => 0 })
-  const begins = (headers: IncomingMessage['headers'], place = 1) => {
+  const begins = (headers: IncomingMessage['headers'], place = 1, remoteAddress = '192.0.2.1') => {
     const begun: boolean[] = []
-    pipelining.schedule({ headers } as IncomingMessage, place, isLast => begun.push(isLast))
+    const req = { headers, socket: { remoteAddress } } as IncomingMessage
+    pipelining.schedule(req, place, isLast => begun.push(isLast))
     return begun
   }
 
@@ -110,4 +111,16 @@ describe('a request begins', () => {
     await turn()
     expect([second, last]).toEqual([[false], [true]])
   })
+
+  it.each([1, 2])(
+    'before hundreds of another network that came first: the %i. of its connection',
+    async place => {
+      const flood = Array.from({ length: 300 }, (_, each) => begins({}, place, `192.0.2.${each % 256}`))
+      const honest = begins({}, place, '198.51.100.1')
+      await turn()
+      expect(honest).toEqual([false])
+      expect(flood.filter(begun => begun.length > 0)).toHaveLength(15)
+      while (flood.some(begun => begun.length === 0)) await turn()
+    },
+  )
 })
