@@ -169,7 +169,11 @@ const HAS_UUID = 2
 const IS_MEDIA = 4
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
-async function readModel(body, takesPriority) {
+async function readModel(
+  body,
+  takesPriority,
+  turns
+) {
   let model
   let names = 0
   const scan = { marks: MOST_MARKS, unreadBelow: ALL, known: [], fault: '' }
@@ -193,7 +197,7 @@ async function readModel(body, takesPriority) {
     scan.talks = name === 'messages'
     scan.embeds = name === 'input'
     scan.unreadBelow = ALL
-    const end = await valueEnd(body, i, scan)
+    const end = await valueEnd(body, i, scan, turns)
     if (end < 0) return { fault: NOT_JSON }
     if (scan.fault) return { fault: scan.fault }
     if (name === 'model') {

@@ -64,7 +64,7 @@ export function importRoutes(clients: ImportedClients): AdminRoute[] {
       operation: 'importClients',
       summary: 'Import clients from another system',
       details:
-        'Each client becomes a key with the given hash of its secret. Either all clients are imported, or none. A request may have at most 1,000 clients and 1 MiB.',
+        'Each client becomes a key with the given hash of its secret. Either all clients are imported, or none. A request may have at most 1,000 clients, 32,768 values and 1 MiB.',
       answers: { 200: importBody },
       conflicts: ['client_id_taken', 'too_many_keys'],
       example: {

@@ -219,13 +219,17 @@ function validated<T>(schema: ZodType<T>, value: unknown, what: string): T {
   throw new Invalid(faultsOf(result.error, what))
 }
 
+/** A body may have thousands of faults: whoever mends the first ones sends it again. */
+const MOST_FAULTS = 100
+
 function faultsOf(error: ZodError, what: string): Fault[] {
-  return error.issues.flatMap(issue => {
+  const faults = error.issues.slice(0, MOST_FAULTS).flatMap(issue => {
     const pointer = issue.path.map(part => `/${escapePointer(String(part))}`).join('')
     if (issue.code !== 'unrecognized_keys') return [{ pointer, message: issue.message }]
-    return issue.keys.map(key => ({
+    return issue.keys.slice(0, MOST_FAULTS).map(key => ({
       pointer: `${pointer}/${escapePointer(key)}`,
       message: `is not a known ${what}`,
     }))
   })
+  return faults.slice(0, MOST_FAULTS)
 }

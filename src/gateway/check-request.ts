@@ -1,4 +1,5 @@
 import type { GatewayModel } from '../config/gateway-config.ts'
+import { BodyTurns } from '../http/body-turns.ts'
 import { ROUTES } from './headers.ts'
 import { isPlainJson, readModel } from './model-in-body.ts'
 
@@ -102,7 +103,7 @@ async function modelOfBody({ headers, body, target }: CheckedRequest): Promise<N
   const compressed = valuesOf(headers, 'content-encoding').length > 0
   if (another !== undefined || compressed || !isPlainJson(contentType))
     return { kind: 'unreadable', fault: 'Unsupported body. Send application/json in UTF-8, not compressed.' }
-  const { model, fault } = readModel(await body(), takesPriority(target))
+  const { model, fault } = await readModel(await body(), takesPriority(target), new BodyTurns())
   if (fault !== undefined) return { kind: 'unreadable', fault }
   return model === undefined ? { kind: 'missing' } : { kind: 'named', model }
 }

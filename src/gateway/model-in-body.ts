@@ -6,6 +6,7 @@
  * very text and that of refused-fields.ts with scanners of its own, so they keep to what njs 0.7 understands.
  */
 
+import type { BodyTurns } from '../http/body-turns.ts'
 import { BACKSLASH, mediaName } from './media-name.ts'
 import {
   EMBEDDED_INPUTS,
@@ -70,7 +71,11 @@ interface Scan {
 }
 
 /** `takesPriority`: whether a top-level `priority` is allowed. */
-export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel {
+export async function readModel(
+  body: Uint8Array,
+  takesPriority: boolean,
+  turns: BodyTurns,
+): Promise<FoundModel> {
   let model: string | undefined
   let names = 0
   const scan: Scan = { marks: MOST_MARKS, unreadBelow: ALL, known: [], fault: '' }
@@ -94,7 +99,7 @@ export function readModel(body: Uint8Array, takesPriority: boolean): FoundModel 
     scan.talks = name === 'messages'
     scan.embeds = name === 'input'
     scan.unreadBelow = ALL
-    const end = valueEnd(body, i, scan)
+    const end = await valueEnd(body, i, scan, turns)
     if (end < 0) return { fault: NOT_JSON }
     if (scan.fault) return { fault: scan.fault }
     if (name === 'model') {
@@ -122,10 +127,11 @@ export function isPlainJson(contentType: string): boolean {
   return /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)*$/i.test(contentType)
 }
 
-/** The first position at or after `i` that is not JSON white space. */
+/** The first position at or after `i` that is not JSON white space, or one after too much of it. */
 function skipSpace(body: Uint8Array, i: number): number {
+  const most = 65_536
   let at = i
-  while (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13) at++
+  while (at - i <= most && (body[at] === 32 || body[at] === 9 || body[at] === 10 || body[at] === 13)) at++
   return at
 }
 
@@ -139,13 +145,17 @@ function stringEnd(body: Uint8Array, i: number): number {
 }
 
 /** `i` is at an opening bracket. Returns the position of the matching closing one, or -1. */
-function nestedEnd(body: Uint8Array, i: number, scan: Scan): number {
+async function nestedEnd(body: Uint8Array, i: number, scan: Scan, turns: BodyTurns): Promise<number> {
+  /** A string or bracket takes as long as so many bytes. */
+  const markBytes = 16
   let depth = 0
   for (let at = i; at < body.length; at++) {
+    if (at >= turns.end) await turns.next(at)
     const c = body[at]
     const begins = c === OBJECT || c === LIST
     if (!begins && c !== QUOTE && c !== OBJECT_END && c !== LIST_END) continue
     if (scan.marks-- <= 0) return -1
+    turns.end -= markBytes
     if (begins) beginNested(++depth, scan)
     else if (c === QUOTE) {
       const end = stringEnd(body, at)
@@ -205,9 +215,9 @@ function isData(body: Uint8Array, i: number): boolean {
 }
 
 /** Where the value that begins at `i` ends, or -1. */
-function valueEnd(body: Uint8Array, i: number, scan: Scan): number {
+async function valueEnd(body: Uint8Array, i: number, scan: Scan, turns: BodyTurns): Promise<number> {
   if (body[i] === QUOTE) return stringEnd(body, i)
-  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan)
+  if (body[i] === OBJECT || body[i] === LIST) return nestedEnd(body, i, scan, turns)
   let at = i
   while (at - i <= LONGEST_LITERAL && isLiteral(body[at])) at++
   return at > i && at - i <= LONGEST_LITERAL ? at - 1 : -1

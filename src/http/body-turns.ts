@@ -12,7 +12,7 @@ import { Turns } from './turns.ts'
 const PARTS_IN_A_TURN = 4
 /** Node reads as much at once. */
 const PART_BYTES = 65_536
-/** A part may be ten thousand chunks, which take 20 ms: only one such part is read in a turn. */
+/** A part may be thousands of chunks (chunk-limit.ts), which take 6 ms: only one such part is read in a turn. */
 const COST_OF_CHUNKS = PARTS_IN_A_TURN
 /** Of bodies that are handled in one turn. A millisecond reads as much, or 4 ms where the body is made to be slow. */
 const HANDLED_IN_A_TURN_BYTES = 262_144
@@ -52,4 +52,19 @@ export class PartReader {
 export function handleBody(bytes: number, peer: string, handle: () => void): void {
   if (bytes <= SHORT_BODY_BYTES) handle()
   else bodies.add(handle, bytes, routedNetworkOf(peer))
+}
+
+/**
+ * The turns in which a long body is read after it was handled: before any other body is handled, so that no more of them are in
+ * memory than one.
+ */
+export class BodyTurns {
+  /** Where in the body the present turn ends. */
+  end = HANDLED_IN_A_TURN_BYTES
+
+  /** Settles in a later turn, which begins at this place of the body. */
+  async next(at: number): Promise<void> {
+    await new Promise<void>(resolve => bodies.addFirst(resolve, HANDLED_IN_A_TURN_BYTES))
+    this.end = at + HANDLED_IN_A_TURN_BYTES
+  }
 }

@@ -8,6 +8,7 @@ import type { Tracing } from '../system/tracing.ts'
 import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
 import { Arrivals } from './arrivals.ts'
 import type { Trusts } from './caller-address.ts'
+import { limitChunks } from './chunk-limit.ts'
 import { closeInTurns } from './client-errors.ts'
 import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
@@ -84,6 +85,7 @@ export class Listener {
     this.#clock = clock
     this.#limits = new ConnectionLimits(server, name, policy, clock)
     this.#arrivals = new Arrivals(server, clock)
+    limitChunks(server, name, policy.logger, clock)
     const pipelining = new Pipelining(server, this.#limits)
     server.on('request', (req, res) => {
       const arrived = clock.monotonicMs()

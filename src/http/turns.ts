@@ -26,6 +26,11 @@ export class Turns {
     else this.#waiting.set(group, [{ run, cost }])
   }
 
+  /** The same, before all that wait. */
+  addFirst(run: () => void, cost = 1): void {
+    if (this.#waiting.unshift({ run, cost }) === 1) setImmediate(this.#runSome)
+  }
+
   readonly #runSome = (): void => {
     const due = this.#next()
     if (this.#waiting.size > 0) setImmediate(this.#runSome)

@@ -2,8 +2,10 @@ import type { AttributeValue, ReportedRecord } from '../usage/usage-record.ts'
 import {
   LONGEST_VALUE,
   MOST_ATTRIBUTES,
+  MOST_GROUPS,
   MOST_MEMBERS,
   MOST_RECORDS,
+  tooManyGroups,
   UnreadableReport,
 } from './unreadable-report.ts'
 
@@ -26,10 +28,16 @@ export function recordsInJson(body: Buffer, wanted: ReadonlySet<string>): (() =>
   if (depthOf(body) > DEEPEST)
     throw new UnreadableReport(`The report is nested more than ${DEEPEST} levels deep.`)
   const records: (() => ReportedRecord)[] = []
-  for (const resourceLogs of listIn(parse(body), 'resourceLogs')) {
+  const resources = listIn(parse(body), 'resourceLogs')
+  let groups = resources.length
+  if (groups > MOST_GROUPS) throw tooManyGroups()
+  for (const resourceLogs of resources) {
     const shared = new Map<string, AttributeValue>()
     readAttributes(memberOf(resourceLogs, 'resource'), shared, wanted)
-    for (const scope of listIn(resourceLogs, 'scopeLogs'))
+    const scopes = listIn(resourceLogs, 'scopeLogs')
+    groups += scopes.length
+    if (groups > MOST_GROUPS) throw tooManyGroups()
+    for (const scope of scopes)
       for (const record of listIn(scope, 'logRecords')) {
         if (records.length >= MOST_RECORDS)
           throw new UnreadableReport(`The report has more than ${MOST_RECORDS} records.`)

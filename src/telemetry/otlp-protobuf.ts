@@ -2,8 +2,10 @@ import type { AttributeValue, ReportedRecord } from '../usage/usage-record.ts'
 import {
   LONGEST_VALUE,
   MOST_ATTRIBUTES,
+  MOST_GROUPS,
   MOST_MEMBERS,
   MOST_RECORDS,
+  tooManyGroups,
   UnreadableReport,
 } from './unreadable-report.ts'
 import { eachField, type FieldsLeft, lengthOf, type Span, textOf, wholeOf } from './wire-format.ts'
@@ -32,7 +34,12 @@ const ARRAY_VALUE = { values: 1 }
 export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {
   const left: FieldsLeft = { fields: MOST_FIELDS }
   const records: (() => ReportedRecord)[] = []
+  let groups = 0
+  const group = () => {
+    if (++groups > MOST_GROUPS) throw tooManyGroups()
+  }
   each(wholeOf(message), left, REQUEST.resourceLogs, resourceLogs => {
+    group()
     const shared = new Map<string, AttributeValue>()
     let count = 0
     const scopes: Span[] = []
@@ -43,7 +50,9 @@ export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>):
           bound(++count)
           readAttribute(pair, left, shared, wanted)
         })
-      if (field === RESOURCE_LOGS.scopeLogs) scopes.push(value)
+      if (field !== RESOURCE_LOGS.scopeLogs) return
+      group()
+      scopes.push(value)
     })
     for (const scope of scopes)
       each(scope, left, SCOPE_LOGS.logRecords, record => {

@@ -144,6 +144,14 @@ describe('A tenant is rejected, with a pointer to the fault:', () => {
       '/scopes/0',
     ])
   })
+
+  it('the first 100 faults of many', async () => {
+    const unknown = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`unknown_${n}`, 1]))
+    const { status, body } = await admin('POST', '/tenants', { id: 'many', ...unknown })
+    expect(status).toBe(400)
+    expect(body.errors).toHaveLength(100)
+    expect(body.errors[0]).toEqual({ pointer: '/unknown_0', message: 'is not a known field' })
+  })
 })
 
 describe('PATCH /tenants/{id} is a JSON Merge Patch (RFC 7396)', () => {

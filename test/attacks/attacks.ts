@@ -26,6 +26,8 @@ export interface Scale {
 export interface Attack {
   name: string
   needsHttp2?: boolean
+  /** It is aimed at what Mintmark itself is made of. */
+  forMintmark?: boolean
   /** It uses a valid credential with a foreign model. */
   needsModelCheck?: boolean
   run(target: Target, scale: Scale): Promise<Refusal[]>
@@ -33,6 +35,8 @@ export interface Attack {
 
 const BODY_BYTES = 4_000_000
 const PART = Buffer.alloc(64 * 1024, 'a')
+/** A body of as many bytes, each of them a chunk. */
+const CHUNKS = Buffer.from('1\r\na\r\n'.repeat(11_000))
 /** A flood of whole requests is sent over so many connections, each with this pause between two. */
 const LANES = 4
 const PAUSE_MS = 40
@@ -136,6 +140,20 @@ export const HTTP_ATTACKS: readonly Attack[] = [
         }),
     }),
   ),
+  ...[NONE, UNKNOWN, VALID].map(
+    ([who, of]): Attack => ({
+      name: `bodies in chunks of a byte, ${who}`,
+      forMintmark: true,
+      needsModelCheck: of === VALID[1],
+      run: (target, scale) =>
+        flood(
+          scale,
+          held =>
+            rawExchange(target.url, head(target, of(target), { length: 'chunked' }), chunksOfAByte(), held),
+          scale.holding,
+        ),
+    }),
+  ),
   ...[NONE, UNKNOWN].map(
     ([who, of]): Attack => ({
       name: `GET /v1/models with a body a byte short of 4 MB, ${who}`,
@@ -235,6 +253,10 @@ function* bodyParts(bytes: number): Iterable<Buffer> {
   for (let left = bytes; left > 0; left -= PART.length) yield PART.subarray(0, left)
 }
 
+function* chunksOfAByte(): Iterable<Buffer> {
+  for (let left = BODY_BYTES; left > 0; left -= CHUNKS.length) yield CHUNKS
+}
+
 async function* trickle({ until }: Held): AsyncIterable<Buffer> {
   while (performance.now() < until) {
     yield Buffer.from('{')
@@ -249,10 +271,11 @@ function* headerLines({ until }: Held): Iterable<Buffer> {
   while (performance.now() < until) yield lines
 }
 
-/** Whole requests, one after another on each lane. */
+/** Whole requests, one after another on each of so many lanes. */
 export async function flood(
   { ms }: Scale,
   send: (held: Held, n: number) => Promise<Refusal>,
+  lanes = LANES,
 ): Promise<Refusal[]> {
   const until = performance.now() + ms
   const refusals: Refusal[] = []
@@ -263,7 +286,7 @@ export async function flood(
       await sleep(PAUSE_MS)
     }
   }
-  await Promise.all(Array.from({ length: LANES }, lane))
+  await Promise.all(Array.from({ length: lanes }, lane))
   return refusals
 }
 

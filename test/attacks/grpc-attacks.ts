@@ -15,7 +15,7 @@ const HEADERS = {
 }
 
 /** A length-prefixed message, of which `missing` bytes do not come. */
-function framed(message: Buffer, missing = 0): Buffer {
+export function framed(message: Buffer, missing = 0): Buffer {
   const prefix = Buffer.alloc(5)
   prefix.writeUInt32BE(message.length, 1)
   return Buffer.concat([prefix, message.subarray(0, message.length - missing)])

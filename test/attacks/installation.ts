@@ -55,7 +55,8 @@ export async function startInstallation(environment: Environment): Promise<Insta
   return { plain, readsBody, key: made.secret, token: exchanged.access_token }
 }
 
-async function startMintmark(
+/** Writes its longest turns into its log (loop-delay.ts). */
+export async function startMintmark(
   environment: Environment,
   databaseUrl: string,
   env: Record<string, string>,

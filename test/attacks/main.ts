@@ -82,9 +82,9 @@ const gateways = GATEWAY_FILES.map(
   (file): Subject => ({
     name: file.name,
     absent: file.absent,
-    attacks: HTTP_ATTACKS.filter(({ needsHttp2 }) => file.http2 || !needsHttp2).filter(
-      ({ needsModelCheck }) => file.checksModel || !needsModelCheck,
-    ),
+    attacks: HTTP_ATTACKS.filter(({ needsHttp2 }) => file.http2 || !needsHttp2)
+      .filter(({ needsModelCheck }) => file.checksModel || !needsModelCheck)
+      .filter(({ forMintmark }) => !forMintmark),
     start: async (installation, engine) => {
       const { url, pid, stop } = await startGateway(file, installation, engine)
       const credentials = file.credentials.map(kind => installation[kind])

@@ -1,38 +1,67 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readModel } from '../../src/gateway/model-in-body.ts'
+import { type FoundModel, readModel } from '../../src/gateway/model-in-body.ts'
+import { BodyTurns } from '../../src/http/body-turns.ts'
 import { anyBody, modelOf } from '../gateway-configs/any-body.ts'
 import { EMBEDDING_BODIES, FETCHING_BODIES } from '../gateway-configs/media-cases.ts'
 
-const read = (text: string) => readModel(Buffer.from(text), true).model
+/** Of a body, in one turn. */
+const PART = 50_000
+
+const found = (text: string, takesPriority = true): Promise<FoundModel> =>
+  readModel(Buffer.from(text), takesPriority, new BodyTurns())
+const read = async (text: string) => (await found(text)).model
 
 describe('the model that is found in a body', () => {
-  it('is the last one, as a JSON parser finds it, or the body is rejected', () => {
-    let found = 0
-    fc.assert(
-      fc.property(anyBody, text => {
-        const model = read(text)
+  it('is the last one, as a JSON parser finds it, or the body is rejected', async () => {
+    let count = 0
+    await fc.assert(
+      fc.asyncProperty(anyBody, async text => {
+        const model = await read(text)
         if (model !== 'llama-3-8b') return
         expect(modelOf(text)).toBe('llama-3-8b')
-        found += 1
+        count += 1
       }),
       { numRuns: 20_000 },
     )
-    expect(found).toBeGreaterThan(500)
+    expect(count).toBeGreaterThan(500)
   })
 
-  it('is found in every object that names one', () => {
+  it('is found in every object that names one', async () => {
     const name = fc.stringMatching(/^[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$/)
-    fc.assert(
-      fc.property(name, fc.json(), (model, json) => {
-        expect(read(JSON.stringify({ before: 1, model, after: JSON.parse(json) }))).toBe(model)
+    await fc.assert(
+      fc.asyncProperty(name, fc.json(), async (model, json) => {
+        expect(await read(JSON.stringify({ before: 1, model, after: JSON.parse(json) }))).toBe(model)
       }),
     )
   })
 
-  it('takes no priority where the engine would read it from the body', () => {
-    expect(readModel(Buffer.from('{"model":"a","priority":-9}'), false).fault).toMatch(/priority/)
-    expect(readModel(Buffer.from('{"model":"a","x":{"priority":-9}}'), false).model).toBe('a')
+  it('takes no priority where the engine would read it from the body', async () => {
+    expect((await found('{"model":"a","priority":-9}', false)).fault).toMatch(/priority/)
+    expect((await found('{"model":"a","x":{"priority":-9}}', false)).model).toBe('a')
+  })
+
+  it.each([
+    ['texts', '"a"'],
+    ['open lists', '['],
+    ['objects', '{"a":1}'],
+    ['names of media', '{"image_url":{"url":"data:a"}}'],
+    ['numbers', '1'],
+  ])('is found in turns, none of which has more than its part of the body: %s', async (_, value) => {
+    const body = Buffer.from(`{"messages":[${Array(200_000).fill(value).join(',')}]}`)
+    const turns: BodyTurns & { places: number[] } = {
+      end: PART,
+      places: [0],
+      next: async at => {
+        turns.places.push(at)
+        turns.end = at + PART
+      },
+    }
+    const inTurns = await readModel(body, true, turns)
+    expect(inTurns).toEqual(await readModel(body, true, { end: body.length * 99, next: () => expect.fail() }))
+    const parts = turns.places.map((at, index) => at - (turns.places[index - 1] ?? 0))
+    expect(Math.max(...parts)).toBeLessThanOrEqual(PART)
+    expect(turns.places.length).toBeGreaterThan(body.length / PART - 1)
   })
 })
 
@@ -64,15 +93,15 @@ function written(value: unknown, choose: () => number): string {
 }
 
 describe('media in a body', () => {
-  it.each(FETCHING_BODIES)('is not fetched from elsewhere: %s', (_, body, named) => {
-    expect(readModel(Buffer.from(body), true).fault).toContain(`\`${named}\``)
+  it.each(FETCHING_BODIES)('is not fetched from elsewhere: %s', async (_, body, named) => {
+    expect((await found(body)).fault).toContain(`\`${named}\``)
   })
 
-  it.each(EMBEDDING_BODIES)('is taken from the body itself: %s', (_, body) => {
-    expect(readModel(Buffer.from(body), true)).toEqual({ model: 'acme-sql' })
+  it.each(EMBEDDING_BODIES)('is taken from the body itself: %s', async (_, body) => {
+    expect(await found(body)).toEqual({ model: 'acme-sql' })
   })
 
-  it('is found wherever it is, and nothing else is taken for it', () => {
+  it('is found wherever it is, and nothing else is taken for it', async () => {
     const name = fc.constantFrom(
       ...['image_url', 'audio_url', 'source', 'url', 'content', 'text', 'image_urls', 'input', 'image'],
     )
@@ -94,10 +123,10 @@ describe('media in a body', () => {
     const value = fc.oneof(tree, fc.array(part, { maxLength: 2 }))
     const top = fc.constantFrom('messages', 'input', 'documents')
     const outcomes = { taken: 0, refused: 0 }
-    fc.assert(
-      fc.property(top, value, fc.infiniteStream(fc.nat()), (name, nested, choices) => {
+    await fc.assert(
+      fc.asyncProperty(top, value, fc.infiniteStream(fc.nat()), async (name, nested, choices) => {
         const body = `{"model":"acme-sql","${name}":${written(nested, () => choices.next().value)}}`
-        const refused = readModel(Buffer.from(body), true).fault !== undefined
+        const refused = (await found(body)).fault !== undefined
         expect(refused, body).toBe(fetches(JSON.parse(body)[name], name))
         outcomes[refused ? 'refused' : 'taken'] += 1
       }),

@@ -41,6 +41,15 @@ describe('turns', () => {
     expect(seen).toEqual([1, 2, 3])
   })
 
+  it('runs a task before those that wait', async () => {
+    const turns = new Turns(1)
+    const ran: number[] = []
+    for (const task of [1, 2]) turns.add(() => ran.push(task))
+    turns.addFirst(() => ran.push(0))
+    for (let each = 0; each < 3; each++) await turn()
+    expect(ran).toEqual([0, 1, 2])
+  })
+
   it('runs tasks in a turn until they cost so much together, one of them whatever it costs', async () => {
     const turns = new Turns(10)
     const ran: number[] = []

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import { startEmbeddedPostgres } from '../../src/embedded-postgres/embedded-postgres.ts'
 import { readModel } from '../../src/gateway/model-in-body.ts'
+import { BodyTurns } from '../../src/http/body-turns.ts'
 import { systemClock as clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
@@ -99,7 +100,7 @@ it.each(['hang', 'freeze'] as const)(
 it('a model is found in four megabytes within a tenth of a second', async () => {
   const body = Buffer.from(JSON.stringify({ image: 'A'.repeat(4_000_000), model: 'a' }))
   const found = async () => {
-    const { ms, result } = await timed(async () => readModel(body, true).model)
+    const { ms, result } = await timed(async () => (await readModel(body, true, new BodyTurns())).model)
     expect(result).toBe('a')
     return ms
   }

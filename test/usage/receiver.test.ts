@@ -152,6 +152,13 @@ describe.each([
           { scopeLogs: [{ logRecords: [{ attributes: Array.from({ length: attributes }, () => ({})) }] }] },
         ],
       }),
+    empty: (resources: number, scopes: number) =>
+      text({
+        resourceLogs: [
+          { scopeLogs: Array.from({ length: scopes }, () => ({})) },
+          ...Array.from({ length: resources - 1 }, () => ({})),
+        ],
+      }),
   },
   {
     what: 'protobuf',
@@ -159,6 +166,11 @@ describe.each([
     of: (records: number) => nested(1, nested(2, Buffer.from('1200'.repeat(records), 'hex'))),
     with: (attributes: number) =>
       nested(1, nested(2, nested(2, Buffer.from('3200'.repeat(attributes), 'hex')))),
+    empty: (resources: number, scopes: number) =>
+      Buffer.concat([
+        nested(1, Buffer.from('1200'.repeat(scopes), 'hex')),
+        Buffer.from('0a00'.repeat(resources - 1), 'hex'),
+      ]),
   },
 ])('A report in $what', bounds => {
   it('has at most 10,000 records', async () => {
@@ -166,6 +178,18 @@ describe.each([
     expect(full.status, full.text.slice(0, 200)).toBe(200)
     const refused = await post(bounds.of(10_001), bounds.headers)
     expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('more than 10000 records')])
+  })
+
+  it('has at most 10,000 resources and scopes', async () => {
+    const [resources, scopes] = [4_000, 6_000]
+    expect((await post(bounds.empty(resources, scopes), bounds.headers)).status).toBe(200)
+    for (const more of [bounds.empty(resources + 1, scopes), bounds.empty(resources, scopes + 1)]) {
+      const { status, text: message } = await post(more, bounds.headers)
+      expect([status, message]).toEqual([
+        400,
+        expect.stringContaining('more than 10000 resources and scopes'),
+      ])
+    }
   })
 
   it('has at most 128 attributes in a record', async () => {

@@ -114,26 +114,22 @@ function readModelScript(): string {
   const scanners = render('nginx/scanners.js.template', {})
   const replaced = [...scanners.matchAll(/^(?:async )?function (\w+)/gm)].map(([, name = '']) => name)
   const withoutLoops = replaced.reduce<string>(
-    (text, name) => text.replace(new RegExp(`^/\\*\\*[^\n]*\\*/\nfunction ${name}\\([^]*?^}\n\n?`, 'm'), ''),
+    (text, name) =>
+      text.replace(new RegExp(`^/\\*\\*[^\n]*\\*/\n(?:async )?function ${name}\\([^]*?^}\n\n?`, 'm'), ''),
     stripTypeScriptTypes(source),
   )
   return `${asynchronous(withoutLoops)}\n${scanners}`
     .replaceAll(/(?<=\S) {2,}(?=\S)/g, ' ')
     .replaceAll(/ +(?=[,)\n])/g, '')
+    .replaceAll(/,(?=\n\))/g, '')
     .replaceAll(/^export /gm, '')
     .replaceAll(/\n{3,}/g, '\n\n')
     .trim()
 }
 
-/** What the scanners of nginx answer later, because the worker handles other requests in between. */
-const LATER: readonly [from: string, to: string][] = [
-  ['function readModel(', 'async function readModel('],
-  ['stringEnd(body, i) : -1', 'await wholeString(body, i) : -1'],
-  ['= valueEnd(body, i, scan)', '= await valueEnd(body, i, scan)'],
-]
-
-const asynchronous = (script: string): string =>
-  LATER.reduce((text, [from, to]) => {
-    if (text.split(from).length !== 2) throw new Error(`model-in-body.ts does not say once: ${from}`)
-    return text.replace(from, to)
-  }, script)
+/** A string too is looked at in turns, because njs takes longer. */
+function asynchronous(script: string): string {
+  const [from, to] = ['stringEnd(body, i) : -1', 'await wholeString(body, i) : -1']
+  if (script.split(from).length !== 2) throw new Error(`model-in-body.ts does not say once: ${from}`)
+  return script.replace(from, to)
+}
