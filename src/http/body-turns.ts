@@ -7,7 +7,7 @@ import { Turns } from './turns.ts'
  * Node reads up to 2 MB of each connection in one turn of the event loop, as long as more has arrived: bodies of a hundred
  * connections at once held up everything else for 50 ms and more. Here a few parts of all bodies are read in each turn, and some
  * bodies are handled, or a long one. There is one loop, so these turns are those of all listeners. Networks of peers alternate: bodies
- * that nobody wants, of however many connections, hold up those of other peers by as many parts as these send themselves.
+ * that no handler wants, of however many connections, hold up those of other peers by as many parts as these send themselves.
  */
 const PARTS_IN_A_TURN = 4
 /** Node reads as much at once. */

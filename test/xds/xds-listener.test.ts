@@ -275,7 +275,7 @@ it('frames of all connections are read a few in a turn of the event loop', async
     await until(
       'every stream has been seen',
       () => seen,
-      count => count === 8 * 16,
+      count => count >= 8 * 16,
     )
     expect(most).toBeLessThanOrEqual(32)
   } finally {
