@@ -219,7 +219,7 @@ function validated<T>(schema: ZodType<T>, value: unknown, what: string): T {
   throw new Invalid(faultsOf(result.error, what))
 }
 
-/** A body may have thousands of faults: whoever mends the first ones sends it again. */
+/** A body may have thousands of faults. The first ones show what is wrong with it. */
 const MOST_FAULTS = 100
 
 function faultsOf(error: ZodError, what: string): Fault[] {

@@ -7,6 +7,7 @@ import type { Random } from '../system/random.ts'
 import type { Tracing } from '../system/tracing.ts'
 import { LEFT, logRequest, type NoteRefusal } from './access-log.ts'
 import { Arrivals } from './arrivals.ts'
+import { boundUnread } from './body-turns.ts'
 import type { Trusts } from './caller-address.ts'
 import { limitChunks } from './chunk-limit.ts'
 import { closeInTurns } from './client-errors.ts'
@@ -14,7 +15,6 @@ import { ConnectionLimits, type ConnectionPolicy } from './connection-limits.ts'
 import { Pipelining } from './pipelining.ts'
 import type { NoteDuration } from './request-durations.ts'
 import { openEvent, type RequestEvent } from './request-event.ts'
-import { boundUnread } from './unread-body.ts'
 
 /**
  * http/ is what all listeners share. Every listener is built on node:http: sockets and their limits, request events,

@@ -4,8 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { readBody } from '../../src/http/body.ts'
-import { handleBody } from '../../src/http/body-turns.ts'
-import { boundUnread } from '../../src/http/unread-body.ts'
+import { boundUnread, handleBody } from '../../src/http/body-turns.ts'
 import { until } from '../support/until.ts'
 
 const CONNECTIONS = 48
