@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import type { XdsConfig } from '../config/xds-config.ts'
 import { FrameTurns, PacedSocket } from '../http/grpc-turns.ts'
 import { Turns } from '../http/turns.ts'
+import type { Clock } from '../system/clock.ts'
 import { routedNetworkOf } from '../system/ip-address.ts'
 
 /** Of TLS. A gateway needs milliseconds; Node waits two minutes. */
@@ -21,17 +22,19 @@ const OPTIONS: ServerOptions = {
  */
 export function connectionsServer(
   tls: XdsConfig['tls'],
+  clock: Clock,
   accept: (session: ServerHttp2Session, socket: Socket) => void,
 ): TcpServer {
   const frames = new FrameTurns()
   const begin = (socket: Socket) => {
     if (!socket.destroyed) accept(performServerHandshake(new PacedSocket(socket, frames), OPTIONS), socket)
   }
-  return tls ? tlsServer(tls, begin) : createServer(begin)
+  return tls ? tlsServer(tls, clock, begin) : createServer(begin)
 }
 
 function tlsServer(
   { certificate, key, clientCa }: NonNullable<XdsConfig['tls']>,
+  clock: Clock,
   begin: (socket: Socket) => void,
 ): TcpServer {
   const server = createTlsServer({
@@ -51,15 +54,19 @@ function tlsServer(
     const start = () => {
       if (!socket.destroyed) for (const handshake of handshakes) handshake.call(server, socket)
     }
+    const silent = new AbortController()
     const hello = () => {
-      socket.setTimeout(0)
+      silent.abort()
       turns.add(start, 1, routedNetworkOf(socket.remoteAddress ?? ''))
     }
     socket
-      .setTimeout(HANDSHAKE_MS, () => socket.destroy())
       // Every error is followed by the close.
       .on('error', () => {})
       .once('readable', hello)
+      .once('close', () => silent.abort())
+    void clock.sleep(HANDSHAKE_MS, silent.signal).then(() => {
+      if (!silent.signal.aborted) socket.destroy()
+    })
   })
   return server
 }

@@ -69,7 +69,9 @@ export class XdsListener {
       digest: sha256(token.reveal()),
     }))
     if (!config) return
-    this.#server = connectionsServer(config.tls, (session, socket) => this.#addSession(session, socket))
+    this.#server = connectionsServer(config.tls, clock, (session, socket) =>
+      this.#addSession(session, socket),
+    )
     this.#limits = new ConnectionLimits(this.#server, LISTENER, policy, clock)
   }
 

@@ -36,12 +36,17 @@ let asked = 0
 const adjustable = adjustableClock()
 const clock: Clock = {
   ...adjustable,
+  sleep: (ms, signal) =>
+    ms === HANDSHAKE_MS ? new Promise(resolve => handshakesOver.push(resolve)) : adjustable.sleep(ms, signal),
   every: (ms, task) => {
     if (ms === CHECK_MS) checkConnections = task
     return adjustable.every(ms, () => task().finally(() => runs++))
   },
 }
 const CHECK_MS = 15_000
+const HANDSHAKE_MS = 10_000
+/** Each ends the time that a connection has to begin TLS. */
+const handshakesOver: (() => void)[] = []
 let checkConnections = async () => {}
 /** A gateway that has just connected stays in any case. */
 const CONNECTED_SECONDS = 6
@@ -315,6 +320,21 @@ it.each([
     }
   },
 )
+
+it('a connection that begins no TLS in its time is closed', async () => {
+  const tls = { certificate: SERVER.certificate, key: new Secret(SERVER.key), clientCa: undefined }
+  const url = await start({ tokens: [unnamed(TOKEN)], tls })
+  const silent = connectTcp(Number(new URL(url).port), 'localhost')
+    .on('error', () => {})
+    .resume()
+  const closed = once(silent, 'close')
+  await once(silent, 'connect')
+  // Its listener has it once a later one is answered.
+  expect(await ask(url, bearer(TOKEN), { ca: AUTHORITY.certificate })).toBe('the list')
+  expect(silent.readyState).toBe('open')
+  for (const over of handshakesOver) over()
+  await closed
+})
 
 describe('with client certificates', () => {
   const tls = {
