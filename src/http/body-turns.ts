@@ -1,11 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
+import { routedNetworkOf } from '../system/ip-address.ts'
 import { Turns } from './turns.ts'
 
 /**
  * Node reads up to 2 MB of each connection in one turn of the event loop, as long as more has arrived: bodies of a hundred
  * connections at once held up everything else for 50 ms and more. Here a few parts of all bodies are read in each turn, and some
- * bodies are handled, or a long one. There is one loop, so these turns are those of all listeners.
+ * bodies are handled, or a long one. There is one loop, so these turns are those of all listeners. Networks of peers alternate: bodies
+ * that no handler wants, of however many connections, hold up those of other peers by as many parts as these send themselves.
  */
 const PARTS_IN_A_TURN = 4
 /** Node reads as much at once. */
@@ -30,12 +32,12 @@ const bodies = new Turns(HANDLED_IN_A_TURN_BYTES)
 /** Reads the body of a request part by part: from the request itself, or from its socket what is not wanted. */
 export class PartReader {
   readonly #stream: Readable
-  readonly #cost: number
+  readonly #req: IncomingMessage
   #left = PART_BYTES
 
-  constructor(stream: Readable, { headers }: IncomingMessage) {
+  constructor(stream: Readable, req: IncomingMessage) {
     this.#stream = stream
-    this.#cost = headers['transfer-encoding'] === undefined ? 1 : COST_OF_CHUNKS
+    this.#req = req
   }
 
   /** So many bytes have come. After a part of them the stream is paused until a later turn. */
@@ -43,17 +45,20 @@ export class PartReader {
     this.#left -= bytes
     if (this.#left > 0 || this.#stream.isPaused()) return
     this.#stream.pause()
-    parts.add(() => {
+    const { headers, socket } = this.#req
+    const cost = headers['transfer-encoding'] === undefined ? 1 : COST_OF_CHUNKS
+    const resume = () => {
       this.#left = PART_BYTES
       this.#stream.resume()
-    }, this.#cost)
+    }
+    parts.add(resume, cost, routedNetworkOf(socket.remoteAddress ?? ''))
   }
 }
 
-/** Calls `handle` for a whole body of so many bytes: at once if it is short, else in this turn or a later one. */
-export function handleBody(bytes: number, handle: () => void): void {
+/** Calls `handle` for a whole body of so many bytes from this peer: at once if it is short, else in this turn or a later one. */
+export function handleBody(bytes: number, peer: string, handle: () => void): void {
   if (bytes <= SHORT_BODY_BYTES) handle()
-  else bodies.add(handle, bytes)
+  else bodies.add(handle, bytes, routedNetworkOf(peer))
 }
 
 /**

@@ -57,7 +57,7 @@ function arrived(req: IncomingMessage, limit: number, held: HeldBytes | undefine
       held?.hold(holder, length + CHUNK_BYTES * chunks.length)
     })
     req.on('end', () =>
-      handleBody(length, () => {
+      handleBody(length, peer, () => {
         held?.release(holder)
         resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
       }),

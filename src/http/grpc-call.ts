@@ -96,7 +96,7 @@ export class GrpcCall implements Holder {
       this.received = true
       this.isPacked = this.#bytes[0] === 1
       this.#held.arrived(this)
-      handleBody(this.#length, () => {
+      handleBody(this.#length, this.peer, () => {
         if (!this.#gone) void this.#handle(handle, fail)
       })
     })

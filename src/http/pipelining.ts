@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { routedNetworkOf } from '../system/ip-address.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 import { Turns } from './turns.ts'
 
@@ -25,12 +26,14 @@ interface Parser {
  * connection, and it is closed when these are answered.
  *
  * The first requests of connections begin a few in each turn as well, all at its end: requests that begin together take far
- * less time. docs/decisions/0037-requests-of-a-turn-together.md
+ * less time. docs/decisions/0037-requests-of-a-turn-together.md. Networks of peers alternate, so that the requests of thousands of
+ * connections from one do not hold up the others.
  */
 export class Pipelining {
   readonly #connections: Pick<ConnectionLimits, 'requestsOf'>
   readonly #first = new Turns(BEGUN_IN_A_TURN)
   readonly #others = new Turns(BEGUN_IN_A_TURN)
+  readonly #networks = new WeakMap<Socket, string>()
 
   /** Limits the connections of `server`, which upgrades none. */
   constructor(server: Server, connections: Pick<ConnectionLimits, 'requestsOf'>) {
@@ -43,9 +46,17 @@ export class Pipelining {
    * how many requests its connection has in progress, this one included.
    */
   schedule(req: IncomingMessage, place: number, begin: (isLast: boolean) => void): void {
-    if (place > 1) this.#others.add(() => begin(place === MOST_UNANSWERED))
-    else if (isAnnounced(req)) this.#first.add(() => begin(false))
+    if (place > 1) this.#others.add(() => begin(place === MOST_UNANSWERED), 1, this.#networkOf(req))
+    else if (isAnnounced(req)) this.#first.add(() => begin(false), 1, this.#networkOf(req))
     else begin(false)
+  }
+
+  #networkOf({ socket }: IncomingMessage): string {
+    const known = this.#networks.get(socket)
+    if (known !== undefined) return known
+    const network = routedNetworkOf(socket.remoteAddress ?? '')
+    this.#networks.set(socket, network)
+    return network
   }
 
   #limit(server: Server, socket: Socket): void {

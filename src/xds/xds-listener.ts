@@ -1,13 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import {
-  createSecureServer,
-  createServer,
-  type Http2SecureServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { Socket, Server as TcpServer } from 'node:net'
 import type { XdsConfig } from '../config/xds-config.ts'
 import { ConnectionLimits, type ConnectionPolicy } from '../http/connection-limits.ts'
 import { type Address, addressOf, listen } from '../http/listener.ts'
@@ -15,6 +8,7 @@ import { UnreadableMessage } from '../http/protobuf.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Logger } from '../system/logger.ts'
 import type { GatewayConnections } from '../token-revocations/gateway-connections.ts'
+import { connectionsServer } from './connections.ts'
 import { METHOD, readRequest } from './discovery-messages.ts'
 import { DiscoveryStream, type RevocationSource } from './discovery-stream.ts'
 import { end, framed, receiveMessages } from './grpc-stream.ts'
@@ -28,9 +22,10 @@ const CHECK_MS = 15_000
 /** A replica that has not read changes for this long sends its gateways away: another one may have them. */
 const CUT_OFF_MS = 5_000
 const STATUS = { ok: 0, unimplemented: 12, unavailable: 14, unauthenticated: 16 }
-const OPTIONS = { settings: { maxConcurrentStreams: 16, enablePush: false } }
 
 interface SessionState {
+  /** As `ConnectionLimits` has it: below TLS. */
+  readonly socket: Socket | undefined
   /** Streams of gateways on the connection. */
   readonly gateways: Set<ServerHttp2Stream>
   /** Monotonic milliseconds. */
@@ -58,7 +53,7 @@ export class XdsListener {
   readonly #config: XdsConfig | undefined
   readonly #clock: Clock
   readonly #limits: ConnectionLimits | undefined
-  readonly #server: Http2Server | Http2SecureServer | undefined
+  readonly #server: TcpServer | undefined
   readonly #tokens: readonly { gateway: string | undefined; digest: Buffer }[]
   readonly #streams = new Set<DiscoveryStream>()
   readonly #sessions = new Map<ServerHttp2Session, SessionState>()
@@ -74,17 +69,10 @@ export class XdsListener {
       digest: sha256(token.reveal()),
     }))
     if (!config) return
-    const server = config.tls
-      ? createSecureServer({ ...OPTIONS, ...tlsOptions(config.tls) })
-      : createServer(OPTIONS)
-    this.#server = server
-    this.#limits = new ConnectionLimits(server, LISTENER, policy, clock)
-    server.on('session', session => this.#addSession(session))
-    // Every error of a connection is followed by its close.
-    server.on('sessionError', () => {})
-    server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) =>
-      this.#accept(stream, headers),
+    this.#server = connectionsServer(config.tls, clock, (session, socket) =>
+      this.#addSession(session, socket),
     )
+    this.#limits = new ConnectionLimits(this.#server, LISTENER, policy, clock)
   }
 
   /** @throws {CannotStart} when the port cannot be bound. */
@@ -125,16 +113,25 @@ export class XdsListener {
     await done
   }
 
-  #addSession(session: ServerHttp2Session): void {
+  #addSession(session: ServerHttp2Session, { remoteAddress, remotePort }: Socket): void {
+    const isOf = (socket: Socket) =>
+      socket.remotePort === remotePort && socket.remoteAddress === remoteAddress
     this.#sessions.set(session, {
+      socket: [...(this.#limits?.sockets ?? [])].find(isOf),
       gateways: new Set(),
       openedAt: this.#clock.monotonicMs(),
       isLeaving: false,
       isNew: true,
       answered: true,
     })
+    // Every error of a connection is followed by its close.
     session.on('error', () => {})
     session.on('close', () => this.#sessions.delete(session))
+    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      stream.on('error', () => {})
+      // Node emits streams a little later: they may have ended since.
+      if (!session.destroyed && !stream.destroyed) this.#accept(stream, headers)
+    })
   }
 
   #check(): void {
@@ -167,7 +164,6 @@ export class XdsListener {
   }
 
   #accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    stream.on('error', () => {})
     const token = this.#tokenOf(headers.authorization)
     if (headers[':path'] === LIST_PATH) {
       answerList(stream, headers, this.#isAuthentic(token) ? this.#serving?.source : 'unauthenticated')
@@ -197,11 +193,13 @@ export class XdsListener {
       onRejection: () => connections.rejectedLists++,
     })
     session?.gateways.add(stream)
+    const ended = session?.socket && this.#limits?.begin(session.socket)
     this.#streams.add(gateway)
     const remove = connections.add(gateway)
     stream.on('close', () => {
       this.#streams.delete(gateway)
       remove()
+      ended?.()
       session?.gateways.delete(stream)
     })
     const { logger } = serving
@@ -237,9 +235,3 @@ export class XdsListener {
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest()
-
-const tlsOptions = ({ certificate, key, clientCa }: NonNullable<XdsConfig['tls']>) => ({
-  cert: certificate,
-  key: key.reveal(),
-  ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-})

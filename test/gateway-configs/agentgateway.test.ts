@@ -295,7 +295,10 @@ describe('headers at agentgateway', () => {
       [MODEL_HEADER]: 'acme-sql',
     })
     expect(policies.requestHeaderModifier.remove).toEqual(
-      expect.arrayContaining(['authorization', 'x-api-key', 'api-key', 'origin', 'x-request-id']),
+      expect.arrayContaining([
+        ...['authorization', 'x-api-key', 'api-key', 'origin', 'x-request-id', 'trailer'],
+        ...['x_api_key', 'x_api-key', 'x-api_key', 'api_key'],
+      ]),
     )
   })
 

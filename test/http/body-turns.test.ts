@@ -98,7 +98,7 @@ describe('long bodies', () => {
       ['of 200 kB', 200_000],
       ['last', 5_000],
     ]
-    for (const [name, bytes] of bodies) handleBody(bytes, () => handled.push(name))
+    for (const [name, bytes] of bodies) handleBody(bytes, '192.0.2.1', () => handled.push(name))
     const seen = [handled.length]
     for (let each = 0; each < 3; each++) {
       await turn()
@@ -106,5 +106,19 @@ describe('long bodies', () => {
     }
     expect(seen).toEqual([1, 2, 4, 5])
     expect(handled).toEqual(['short', 'long', 'of 100 kB', 'of 200 kB', 'last'])
+  })
+
+  it('of one network wait for one of each other network, not for all that came before', async () => {
+    const handled: string[] = []
+    const handle = (peer: string) => handleBody(4_000_000, peer, () => handled.push(peer))
+    for (let each = 0; each < 100; each++) handle(`192.0.2.${each}`)
+    for (const peer of ['198.51.100.1', '2001:db8::1', '198.51.100.2']) handle(peer)
+    for (let each = 0; each < 5; each++) await turn()
+    expect(handled).toEqual(['192.0.2.0', '198.51.100.1', '2001:db8::1', '192.0.2.1', '198.51.100.2'])
+    await until(
+      'all are handled',
+      () => handled.length,
+      count => count === 103,
+    )
   })
 })

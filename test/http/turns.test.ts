@@ -62,6 +62,19 @@ describe('turns', () => {
     expect(seen).toEqual([3, 5, 6])
   })
 
+  it('takes one task of each group in turn, the first to come first', async () => {
+    const turns = new Turns(3)
+    const ran: string[] = []
+    for (const task of ['a1', 'a2', 'a3', 'a4', 'b1', 'c1', 'c2']) turns.add(() => ran.push(task), 1, task[0])
+    const seen: number[] = []
+    for (let each = 0; each < 3; each++) {
+      await turn()
+      seen.push(ran.length)
+    }
+    expect(seen).toEqual([3, 6, 7])
+    expect(ran).toEqual(['a1', 'b1', 'c1', 'a2', 'c2', 'a3', 'a4'])
+  })
+
   it('lets the steps of the tasks of a turn alternate', async () => {
     const turns = new Turns(2)
     const steps: string[] = []
@@ -80,9 +93,10 @@ describe('turns', () => {
 
 describe('a request begins', () => {
   const pipelining = new Pipelining(new Server(), { requestsOf: () => 0 })
-  const begins = (headers: IncomingMessage['headers'], place = 1) => {
+  const begins = (headers: IncomingMessage['headers'], place = 1, remoteAddress = '192.0.2.1') => {
     const begun: boolean[] = []
-    pipelining.schedule({ headers } as IncomingMessage, place, isLast => begun.push(isLast))
+    const req = { headers, socket: { remoteAddress } } as IncomingMessage
+    pipelining.schedule(req, place, isLast => begun.push(isLast))
     return begun
   }
 
@@ -106,4 +120,16 @@ describe('a request begins', () => {
     await turn()
     expect([second, last]).toEqual([[false], [true]])
   })
+
+  it.each([1, 2])(
+    'before hundreds of another network that came first: the %i. of its connection',
+    async place => {
+      const flood = Array.from({ length: 300 }, (_, each) => begins({}, place, `192.0.2.${each % 256}`))
+      const honest = begins({}, place, '198.51.100.1')
+      await turn()
+      expect(honest).toEqual([false])
+      expect(flood.filter(begun => begun.length > 0)).toHaveLength(15)
+      while (flood.some(begun => begun.length === 0)) await turn()
+    },
+  )
 })

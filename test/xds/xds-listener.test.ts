@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type SecureClientSessionOptions } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { delimitedField, numberField } from '../../src/http/protobuf.ts'
 import type { Clock } from '../../src/system/clock.ts'
@@ -10,6 +11,7 @@ import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
 import { EXTENSION_CONFIG, METHOD, readRequest } from '../../src/xds/discovery-messages.ts'
 import { XdsListener } from '../../src/xds/xds-listener.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
+import { callsAtOnce } from '../support/calls-at-once.ts'
 import { type Certificate, makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
@@ -29,15 +31,22 @@ const logger = createLogger('silent', { write: () => {} })
 let listener: XdsListener | undefined
 let connections: GatewayConnections
 let runs = 0
+/** Times that a time was asked for: once for each new stream. */
+let asked = 0
 const adjustable = adjustableClock()
 const clock: Clock = {
   ...adjustable,
+  sleep: (ms, signal) =>
+    ms === HANDSHAKE_MS ? new Promise(resolve => handshakesOver.push(resolve)) : adjustable.sleep(ms, signal),
   every: (ms, task) => {
     if (ms === CHECK_MS) checkConnections = task
     return adjustable.every(ms, () => task().finally(() => runs++))
   },
 }
 const CHECK_MS = 15_000
+const HANDSHAKE_MS = 10_000
+/** Each ends the time that a connection has to begin TLS. */
+const handshakesOver: (() => void)[] = []
 let checkConnections = async () => {}
 /** A gateway that has just connected stays in any case. */
 const CONNECTED_SECONDS = 6
@@ -45,8 +54,12 @@ afterEach(() => listener?.close())
 
 type Config = NonNullable<ConstructorParameters<typeof XdsListener>[0]>
 
-async function start(config: Config, seenUntil: () => number | undefined = () => 1_000): Promise<string> {
-  const most = { total: 10, ofOneSource: 10 }
+async function start(
+  config: Config,
+  seenUntil: () => number | undefined = () => 1_000,
+  ofOneSource = 10,
+): Promise<string> {
+  const most = { total: 10, ofOneSource }
   const policy = { most, sourceOf: (address: string) => address, isProxy: () => false, logger }
   listener = new XdsListener(config, clock, policy)
   await listener.listen({ host: 'localhost', port: 0 })
@@ -59,7 +72,12 @@ async function start(config: Config, seenUntil: () => number | undefined = () =>
     entries: [],
   }
   connections = new GatewayConnections({ registered: ['inference'], now: () => 1_000 })
-  listener.serve({ source, connections, logger, now: () => 1_000 })
+  asked = 0
+  const now = () => {
+    asked++
+    return 1_000
+  }
+  listener.serve({ source, connections, logger, now })
   return `${config.tls ? 'https' : 'http'}://localhost:${listener.address?.port}`
 }
 
@@ -244,6 +262,78 @@ it('a gateway that has not answered since the last check is given up, and anothe
     for (const session of [silent, live]) session.destroy()
     await proxy.close()
   }
+})
+
+it('frames of all connections are read a few in a turn of the event loop', async () => {
+  const url = await start({ tokens: [{ gateway: 'inference', token: new Secret(TOKEN) }], tls: undefined })
+  let [seen, most] = [0, 0]
+  let turn = setImmediate(function next() {
+    most = Math.max(most, asked - seen)
+    seen = asked
+    turn = setImmediate(next)
+  })
+  const port = Number(new URL(url).port)
+  const sockets = Array.from({ length: 8 }, () => connectTcp(port, 'localhost').on('error', () => {}))
+  try {
+    await Promise.all(sockets.map(socket => once(socket, 'connect')))
+    for (const socket of sockets) socket.resume().write(callsAtOnce(METHOD, 16, bearer(TOKEN)))
+    await until(
+      'every stream has been seen',
+      () => seen,
+      count => count >= 8 * 16,
+    )
+    expect(most).toBeLessThanOrEqual(32)
+  } finally {
+    clearImmediate(turn)
+    for (const socket of sockets) socket.destroy()
+  }
+})
+
+it.each([
+  ['in plain text', undefined],
+  ['with TLS', { certificate: SERVER.certificate, key: new Secret(SERVER.key), clientCa: undefined }],
+])(
+  'another connection of its source takes the place of a silent one, not of a gateway: %s',
+  async (_, tls) => {
+    const url = await start(
+      { tokens: [{ gateway: 'inference', token: new Secret(TOKEN) }], tls },
+      () => 1_000,
+      2,
+    )
+    const options = { ca: AUTHORITY.certificate }
+    const gateway = connect(url, options).on('error', () => {})
+    const silent = () => connectTcp(Number(new URL(url).port), 'localhost').on('error', () => {})
+    const stream = gateway.request({ ':method': 'POST', ':path': METHOD, ...bearer(TOKEN) })
+    stream.on('error', () => {})
+    stream.write(REQUEST)
+    await once(stream, 'data')
+    const first = silent().resume()
+    const closed = once(first, 'close')
+    await once(first, 'connect')
+    const second = silent()
+    try {
+      await closed
+      expect([gateway.destroyed, listener?.closedConnections]).toEqual([false, 1])
+    } finally {
+      gateway.destroy()
+      second.destroy()
+    }
+  },
+)
+
+it('a connection that begins no TLS in its time is closed', async () => {
+  const tls = { certificate: SERVER.certificate, key: new Secret(SERVER.key), clientCa: undefined }
+  const url = await start({ tokens: [unnamed(TOKEN)], tls })
+  const silent = connectTcp(Number(new URL(url).port), 'localhost')
+    .on('error', () => {})
+    .resume()
+  const closed = once(silent, 'close')
+  await once(silent, 'connect')
+  // Its listener has it once a later one is answered.
+  expect(await ask(url, bearer(TOKEN), { ca: AUTHORITY.certificate })).toBe('the list')
+  expect(silent.readyState).toBe('open')
+  for (const over of handshakesOver) over()
+  await closed
 })
 
 describe('with client certificates', () => {

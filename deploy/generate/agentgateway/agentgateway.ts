@@ -5,13 +5,19 @@ import {
   type OpenRoutes,
   STRIPPED_NAMES,
 } from '../../../src/gateway/headers.ts'
-import { NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
+import { KEY_HEADER_SPELLINGS, NOT_FOR_ENGINE, REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { limits } from '../envoy-parts/limits.ts'
 import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
 import { modelNotFound } from '../messages.ts'
 import { PAGE_HEADERS } from '../page-headers.ts'
 import { render } from '../template.ts'
 import { ADMITS_LIST, admitsModel, IS_LIST, NAMES_ONE, THE_LIST, THE_ONE } from './rules.ts'
+
+/** Without `Trailer` agentgateway's HTTP library, hyper, sends no trailers, which an engine's parser may read as headers. */
+const NOT_SENT = new Set([
+  ...['authorization', ...NOT_FOR_ENGINE, ...KEY_HEADER_SPELLINGS],
+  ...['trailer', 'x-request-id'],
+])
 
 /** One of the eight limits: skipped where the token does not have it, because the expression fails. */
 const descriptor = ({ bucket, name, limit, unit, isOfTokens }: (typeof limits)[number]): string =>
@@ -42,7 +48,7 @@ export function agentgatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
         ...{ CLAIM_HEADERS, MODEL_HEADER, routes, rateLimit, backend },
         name: priorityFromHeader ? 'models' : 'models-without-priority',
         rule: admitsModel({ priorityFromHeader }),
-        removed: ['authorization', ...NOT_FOR_ENGINE, 'x-request-id'].join(', '),
+        removed: [...NOT_SENT].join(', '),
       }),
     ]
   }
