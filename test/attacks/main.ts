@@ -53,6 +53,7 @@ const WARM_UP_MS = 1_000
 const PAUSE_MS = 100
 const NAME_WIDTH = 92
 const NO_ATTACK = 'no attack'
+/** The sum of all rows. The 99th percentile leaves out those with a valid credential, whose bodies are read. */
 const ALL = 'all of them'
 const COLUMNS = [
   ...['median', 'worst', 'memory', 'honest p99', 'without', 'honest failed', 'gateway', 'attacker', 'queued'],
@@ -165,7 +166,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
     console.log(`\n${subject.name}\n${HEADINGS}`)
     const control = await attempt(NO_ATTACK, running, clients)
     const without = percentile(answeredOf(control), 0.99)
-    const found = [{ ...control, busy: failuresOf(control).length > 0 }]
+    const found = [{ ...control, busy: failuresOf(control).length > 0, anonymous: true }]
     print(subject.name, NO_ATTACK, found[0] as Found)
     const busy = await attempt(BUSY_CORE, running, clients)
     print(subject.name, BUSY_CORE, { ...busy, busy: failuresOf(busy).length > 0, without })
@@ -176,7 +177,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
         failuresOf(first).length > 0
           ? await attemptAgain(attack.name, running, clients, first)
           : { ...first, busy: false }
-      found.push(row)
+      found.push({ ...row, anonymous: !attack.needsModelCheck })
       print(subject.name, attack.name, {
         ...row,
         without,
@@ -186,7 +187,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
     const seconds = ((performance.now() - begun) / 1000).toFixed(0)
     print(subject.name, `${ALL}, in ${seconds} s`, {
       refusals: [],
-      samples: found.filter(({ busy }) => !busy).flatMap(({ samples }) => samples),
+      samples: found.filter(({ busy, anonymous }) => !busy && anonymous).flatMap(({ samples }) => samples),
       strays: 0,
       without,
       mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
