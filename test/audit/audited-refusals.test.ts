@@ -147,6 +147,9 @@ it('refusals of an administrator have a row for each operation, failed logins on
     const unknown = { id: 'unknown', source: '192.0.2.7' }
     refusals.note({ action: 'authorization.refuse', by, operation, reason: 'Missing right: x.' })
     refusals.note({ action: 'login.refuse', by: unknown, operation, reason: 'malformed' })
+    // Addresses of one network: a client has as many as it likes.
+    for (const source of ['2001:db8::7', '2001:db8::8'])
+      refusals.note({ action: 'login.refuse', by: { id: 'unknown', source }, operation, reason: 'malformed' })
   }
   await refusals.flush()
   await database.close()
@@ -157,5 +160,8 @@ it('refusals of an administrator have a row for each operation, failed logins on
         row.action === action && operations.includes(row.target_id),
     )
   expect(of('authorization.refuse')).toHaveLength(2)
-  expect(of('login.refuse')).toMatchObject([{ changes: { count: { to: 2 } } }])
+  expect(of('login.refuse')).toMatchObject([
+    { changes: { count: { to: 4 } } },
+    { changes: { count: { to: 2 } } },
+  ])
 })
