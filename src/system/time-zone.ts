@@ -26,7 +26,8 @@ export function clocksIn(timeZone: string): (ms: number) => LocalTime {
     const parts = new Map(format.formatToParts(ms).map(({ type, value }) => [type, Number(value)]))
     const of = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0
     const [year, month, day, hour, minute] = [of('year'), of('month'), of('day'), of('hour'), of('minute')]
-    const offset = Math.round((Date.UTC(year, month - 1, day, hour, minute) - ms) / MINUTE_MS)
+    // The clocks show whole minutes.
+    const offset = Math.ceil((Date.UTC(year, month - 1, day, hour, minute) - ms) / MINUTE_MS)
     return { year, month, day, hour, minute, offset }
   }
 }

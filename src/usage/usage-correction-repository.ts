@@ -23,15 +23,21 @@ export async function setVoidedSince(trx: Handle, reporterId: string, since: Dat
   return (rows[0] as { voided_since: Date }).voided_since
 }
 
-/** The hours in which this reporter has corrections of closed months. Locks its row until the end of the transaction. */
-export async function lockCorrectedHours(trx: Handle, reporterId: string): Promise<readonly Date[]> {
+/**
+ * Since when what a voided reporter sent is taken back, and the hours in which it has corrections of closed months. Locks its row until the
+ * end of the transaction.
+ */
+export async function lockVoid(
+  trx: Handle,
+  reporterId: string,
+): Promise<{ since: Date; correctedHours: readonly Date[] }> {
   const row = await trx
     .selectFrom('usage_reporters')
-    .select('corrected_hours')
+    .select(['voided_since', 'corrected_hours'])
     .where('id', '=', reporterId)
     .forUpdate()
-    .executeTakeFirst()
-  return row?.corrected_hours ?? []
+    .executeTakeFirstOrThrow()
+  return { since: row.voided_since as Date, correctedHours: row.corrected_hours }
 }
 
 export async function setCorrectedHours(
@@ -139,13 +145,14 @@ export async function adjustClosed(
         sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens,
         (array_agg(labels ORDER BY hour DESC))[1] AS labels
       FROM usage_totals WHERE reporter_id = ${reporterId} AND hour >= ${from} AND hour < ${to}
-      GROUP BY tenant_id, key_id, model
+      -- Less than nothing: what was corrected is too old and was removed, and its correction was not.
+      GROUP BY tenant_id, key_id, model HAVING sum(requests) + sum(refused_requests) > 0
     ), done AS (
       INSERT INTO usage_totals AS t (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests,
         estimated_requests, adjusted_requests, input_tokens, cached_input_tokens, output_tokens)
       SELECT ${hour}::timestamptz, tenant_id, key_id, model, ${reporterId}, labels, -requests, -refused_requests,
         -estimated_requests, requests + refused_requests, -input_tokens, -cached_input_tokens, -output_tokens
-      FROM closed WHERE requests + refused_requests <> 0
+      FROM closed
       ON CONFLICT (tenant_id, hour, key_id, model, reporter_id) DO UPDATE SET
         requests = t.requests + excluded.requests, refused_requests = t.refused_requests + excluded.refused_requests,
         estimated_requests = t.estimated_requests + excluded.estimated_requests,

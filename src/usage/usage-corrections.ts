@@ -7,7 +7,7 @@ import type { CurrentPolicy } from '../installation/current-policy.ts'
 import {
   adjustClosed,
   closeBefore,
-  lockCorrectedHours,
+  lockVoid,
   openHoursOf,
   type Removed,
   readOpenFrom,
@@ -63,8 +63,8 @@ export class UsageCorrections {
 
   /**
    * Takes back what a deleted reporter sent since this time, or an earlier one that was given before. The totals of open hours are computed
-   * again from the records of before that are still stored; what is in closed months is taken from the current hour. Idempotent; after an
-   * error it may be repeated, and at the same time. @throws {NotFound} @throws {Conflict} while it is not deleted
+   * again from the records of before that are still stored; what is in closed months is taken from the current hour. It may be repeated while
+   * the records are stored, and at the same time. @throws {NotFound} @throws {Conflict} while it is not deleted
    */
   async void(actor: Actor, id: string, given: { since: Date; reason: string }): Promise<Removed> {
     const { usageDedupSeconds: dedupSeconds } = this.#policy.policy
@@ -92,38 +92,42 @@ export class UsageCorrections {
     for (let next = first > openFrom ? first : openFrom; ; ) {
       const page = { from: next, most: HOURS_A_PAGE }
       const hours = await this.#database.run(db => openHoursOf(db, id, page))
-      for (const hour of hours) removed.push(...(await this.#recompute(id, { hour, since })))
+      for (const hour of hours) removed.push(...(await this.#recompute(id, hour, dedupSeconds)))
       if (hours.length < HOURS_A_PAGE) break
       next = new Date((hours.at(-1) as Date).getTime() + HOUR_MS)
     }
-    if (from < openFrom) removed.push(...(await this.#adjust(id, { from, openFrom, since })))
+    removed.push(...(await this.#adjust(id, dedupSeconds)))
     return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
   }
 
-  /** An hour with a correction is left to #adjust: no record explains the correction. */
-  #recompute(id: string, { hour, since }: { hour: Date; since: Date }): Promise<Removed[]> {
+  /**
+   * An hour with a correction is left to #adjust, because no record explains the correction. Meanwhile its month may have closed, and
+   * another void may have given an earlier time.
+   */
+  #recompute(id: string, hour: Date, dedupSeconds: number): Promise<Removed[]> {
     return this.#database.write(async trx => {
-      const corrected = await lockCorrectedHours(trx, id)
-      if (corrected.some(each => each.getTime() === hour.getTime())) return []
+      const { since, correctedHours } = await lockVoid(trx, id)
       await shareLedger(trx)
+      if (hour < (await readOpenFrom(trx, dedupSeconds))) return []
+      if (correctedHours.some(each => each.getTime() === hour.getTime())) return []
       return [await recomputeHour(trx, id, { hour, since })]
     })
   }
 
-  /** Takes back its corrections in hours that are open, and makes one in the current hour. */
-  #adjust(
-    id: string,
-    { from, openFrom, since }: { from: Date; openFrom: Date; since: Date },
-  ): Promise<Removed[]> {
+  /** Takes back its corrections in hours that are open, and makes one in the current hour for months that are closed. */
+  #adjust(id: string, dedupSeconds: number): Promise<Removed[]> {
     return this.#database.write(async trx => {
-      const corrected = await lockCorrectedHours(trx, id)
+      const { since, correctedHours } = await lockVoid(trx, id)
       await shareLedger(trx)
+      const openFrom = await readOpenFrom(trx, dedupSeconds)
+      const from = hourOf(since.getTime())
       const current = hourOf(await databaseNow(trx))
-      const hours = new Set([...corrected.filter(hour => hour >= openFrom), current].map(Number))
+      const corrected = from < openFrom ? [current] : []
+      const hours = new Set([...correctedHours.filter(hour => hour >= openFrom), ...corrected].map(Number))
       const removed: Removed[] = []
       for (const hour of hours) removed.push(await recomputeHour(trx, id, { hour: new Date(hour), since }))
-      removed.push(await adjustClosed(trx, id, { from, to: openFrom, hour: current }))
-      await setCorrectedHours(trx, id, [current])
+      if (from < openFrom) removed.push(await adjustClosed(trx, id, { from, to: openFrom, hour: current }))
+      await setCorrectedHours(trx, id, corrected)
       return removed
     })
   }

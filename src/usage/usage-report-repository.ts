@@ -65,14 +65,14 @@ function startOf(query: UsageQuery, cuts: readonly Date[]): RawBuilder<unknown> 
   const unit = unitOf(query)
   if (unit === undefined) return sql`${query.from}::timestamptz`
   return unit === 'hour'
-    ? sql`date_trunc('hour', t.at)`
+    ? sql`t.at`
     : sql`(${cuts}::timestamptz[])[width_bucket(t.at, ${cuts}::timestamptz[])]`
 }
 
 /**
  * For the rest of the transaction: a sum is not worth compiling, its groups fit into memory, and only one from hundreds of thousands of
- * hours is worth the start of other processes, which take their time from exchanges. Hours are cut in the zone of the
- * transaction, because another one would be looked up by its name for each row.
+ * hours is worth the start of other processes, which take their time from exchanges. The zone is that of the query, so an unknown one is
+ * rejected.
  */
 const settingsFor = (timeZone: string) =>
   sql`set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('parallel_setup_cost', '100000', true), set_config('TimeZone', ${timeZone}, true)`

@@ -26,6 +26,14 @@ import {
 /** Each replica has all of them in memory. */
 const MOST_REPORTERS = 1_000
 
+/** What a presented string is. */
+export interface ReporterInspection {
+  /** It has the form and the checksum of a secret of a usage reporter. */
+  wellFormed: boolean
+  /** `endsAt`: when the secret ends or ended; null: it is the newest one. */
+  found?: { reporter: UsageReporter; secretId: string; endsAt: Date | null } | undefined
+}
+
 /** Operations on usage reporters. */
 export class UsageReporters {
   readonly #database: Database
@@ -74,15 +82,16 @@ export class UsageReporters {
     return this.#database.run(db => listReporters(db, page))
   }
 
-  /** The reporter that has or had this secret, and when the secret ends or ended; null: it is the newest one. Undefined: none. */
-  async inspect(
-    presented: string,
-  ): Promise<{ reporter: UsageReporter; secretId: string; endsAt: Date | null } | undefined> {
-    if (parseCredential(presented)?.prefix !== 'mmr') return undefined
+  /** The reporter that has or had this secret. */
+  async inspect(presented: string): Promise<ReporterInspection> {
+    if (parseCredential(presented)?.prefix !== 'mmr') return { wellFormed: false }
     const digests = this.#digests.forFinding(presented)
     return this.#database.run(async db => {
       const found = await findSecretOf(db, digests)
-      return found && { ...found, reporter: await getReporter(db, found.reporterId) }
+      return {
+        wellFormed: true,
+        found: found && { ...found, reporter: await getReporter(db, found.reporterId) },
+      }
     })
   }
 

@@ -189,26 +189,26 @@ describe('mintmark usage', () => {
     const zone = ['--time-zone', 'Europe/Berlin']
     await service.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
-       SELECT hour, 'dst', '', 'big', $1, '{}', 1 FROM generate_series('2025-09-30T00:00Z'::timestamptz, '2025-11-02T00:00Z', interval '1 hour') AS hour`,
+       SELECT hour, 'dst', '', 'big', $1, '{}', 1 FROM generate_series('2026-09-30T00:00Z'::timestamptz, '2026-11-02T00:00Z', interval '1 hour') AS hour`,
       [reporter],
     )
     const shown = async (...args: string[]) =>
       cells(await cli.run('usage', '--tenant', 'dst', ...zone, ...args)).slice(1)
-    const whole = await shown('--month', '2025-10', '--group-by', 'month')
-    expect(whole.map(row => row.slice(0, 2))).toEqual([['2025-10', String(31 * 24 + 1)]])
-    const days = await shown('--month', '2025-10', '--group-by', 'day')
+    const whole = await shown('--month', '2026-10', '--group-by', 'month')
+    expect(whole.map(row => row.slice(0, 2))).toEqual([['2026-10', String(31 * 24 + 1)]])
+    const days = await shown('--month', '2026-10', '--group-by', 'day')
     expect(days).toHaveLength(31)
-    expect(days.map(([start, requests]) => [start, requests]).slice(24, 27)).toEqual([
-      ['2025-10-25', '24'],
-      ['2025-10-26', '25'],
-      ['2025-10-27', '24'],
+    expect(days.map(([start, requests]) => [start, requests]).slice(23, 26)).toEqual([
+      ['2026-10-24', '24'],
+      ['2026-10-25', '25'],
+      ['2026-10-26', '24'],
     ])
-    const hours = await shown('--from', '2025-10-26', '--to', '2025-10-27', '--group-by', 'hour')
+    const hours = await shown('--from', '2026-10-25', '--to', '2026-10-26', '--group-by', 'hour')
     expect(hours.map(([start]) => start).slice(1, 5)).toEqual([
-      '2025-10-26 01:00+02:00',
-      '2025-10-26 02:00+02:00',
-      '2025-10-26 02:00+01:00',
-      '2025-10-26 03:00+01:00',
+      '2026-10-25 01:00+02:00',
+      '2026-10-25 02:00+02:00',
+      '2026-10-25 02:00+01:00',
+      '2026-10-25 03:00+01:00',
     ])
     expect(hours).toHaveLength(25)
   })
@@ -287,7 +287,7 @@ describe('mintmark usage-reporter', () => {
     await writeFile(file, 'mmr_x')
     expect(await cli.attempt(['usage-reporter', 'inspect', file])).toMatchObject({
       code: 4,
-      stderr: expect.stringContaining('no secret of a usage reporter'),
+      stderr: expect.stringContaining('not a secret of a usage reporter: its form or checksum is wrong'),
     })
     await cli.run('usage-reporter', 'delete', reporter)
     const since = new Date(Date.now() - 7_200_000).toISOString()

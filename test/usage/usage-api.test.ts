@@ -136,7 +136,7 @@ describe('GET /usage', () => {
     expect(csv.text).toContain(`"${`${label}1`.replaceAll('"', '""')}"`)
   })
 
-  it('begins the current month where the time zone does, and stays in it until the last page', async () => {
+  it('begins the current month where the time zone does', async () => {
     await mintmark.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
        SELECT date_trunc('hour', now()), 'zone', '', model, $1, '{}', 1 FROM unnest('{base,other}'::text[]) AS model`,
@@ -149,10 +149,6 @@ describe('GET /usage', () => {
     const there = await begun('Pacific/Auckland')
     expect(new Date(there.getTime() + 13 * 3_600_000).getUTCDate()).toBe(1)
     expect(there.getUTCDate()).not.toBe(1)
-    const query = `/usage?tenant=zone&group_by=tenant,model&limit=1`
-    const { body } = await admin('GET', query)
-    const next = await admin('GET', `${query}&cursor=${body.next_cursor}`)
-    expect(next.body.data[0].start).toBe(body.data[0].start)
     await mintmark.database.asOwner("DELETE FROM usage_totals WHERE tenant_id = 'zone'")
   })
 
@@ -363,26 +359,22 @@ describe('A voided reporter', () => {
       { requests: 5, refused_requests: 2, output_tokens: 50, adjusted_requests: 0 },
       { requests: -5, refused_requests: -2, output_tokens: -50, adjusted_requests: 7 },
     ]
-    // At the same time, and again: on a busy machine the database may be late, and 503 is repeated.
-    const answers = await Promise.all(Array.from({ length: 12 }, () => voided()))
-    for (const { status } of answers) expect([200, 503]).toContain(status)
-    await until(
-      'it is voided',
-      () => voided(),
-      ({ status }) => status === 200,
+    const later = new Date(Date.parse(hour) + 3_600_000).toISOString()
+    // At the same time: on a busy machine the database may be late, and 503 is repeated. A later time gives nothing back.
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) =>
+        until(
+          'it is voided',
+          () => voided(index % 2 === 0 ? hour : later),
+          ({ status }) => status === 200,
+        ),
+      ),
     )
     const rows = await read()
     expect(rows).toMatchObject(corrected)
     // Each reports what it took itself.
-    if (answers.every(({ status }) => status === 200))
-      expect(answers.reduce((all, { body: { requests } }) => all + requests, 0)).toBe(5)
-    // A later time gives nothing back.
-    const later = new Date(Date.parse(hour) + 3_600_000).toISOString()
-    await until(
-      'it is voided again',
-      () => voided(later),
-      ({ status }) => status === 200,
-    )
+    expect(answers.reduce((all, { body: { requests } }) => all + requests, 0)).toBe(5)
+    expect((await voided(later)).body.requests).toBe(0)
     expect(await read()).toMatchObject(corrected)
     // Charges by a label get smaller too.
     expect(await usage(`from=${hour}&reporter=${old.id}&group_by=hour&label=team=then`)).toEqual(rows)

@@ -76,6 +76,7 @@ describe('Usage reporters', () => {
     const unknown = formatCredential('mmr', 'a'.repeat(16), systemRandom)
     for (const other of [key, unknown, 'hunter2', ''])
       expect((await inspect(other)).body).toEqual({
+        well_formed: other === unknown,
         usage_reporter: null,
         secret_id: null,
         secret_ends_at: null,

@@ -83,11 +83,16 @@ export const issuedUsageReporterBody = z.union([withSecret, reissuedUsageReporte
 
 export const inspectedReporterBody = z
   .strictObject({
+    well_formed: z
+      .boolean()
+      .describe('Whether the string has the form of a secret of a usage reporter, with a correct checksum.'),
     usage_reporter: usageReporterBody.nullable().describe('The usage reporter; null if it is unknown.'),
     secret_id: secretId.nullable().describe('Id of the secret that matches the string.'),
     secret_ends_at: instant
       .nullable()
-      .describe('Time until which this secret is accepted, which may be over; null: it is the newest one.'),
+      .describe(
+        'End of this secret, which may be over; null: it is the newest one. No secret of a deleted reporter is accepted.',
+      ),
   })
   .meta({
     id: 'InspectedUsageReporter',

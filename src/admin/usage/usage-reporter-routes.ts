@@ -68,8 +68,9 @@ export function usageReporterRoutes(reporters: UsageReporters, cursors: Cursors)
       right: 'usage-reporters:read',
       body: reporterInspection,
       handle: async ({ body }) => {
-        const found = await reporters.inspect(body.secret.trim())
+        const { wellFormed, found } = await reporters.inspect(body.secret.trim())
         return ok({
+          well_formed: wellFormed,
           usage_reporter: found ? toWire(found.reporter) : null,
           secret_id: found?.secretId ?? null,
           secret_ends_at: found?.endsAt ?? null,

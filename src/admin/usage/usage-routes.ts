@@ -73,7 +73,7 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
     route({
       operation: 'exportUsage',
       summary: 'Get usage as CSV',
-      details: `The rows of \`GET /admin/v1/usage\` in one file, with a header line. More than ${MOST_ROWS} rows are rejected.`,
+      details: `The rows of \`GET /admin/v1/usage\` in one file, with a header line. Text that begins like a formula (=, +, -, @) begins with an apostrophe, so that spreadsheets show it as text. More than ${MOST_ROWS} rows are rejected.`,
       answers: { 200: { csv: true } },
       example: { query: { group_by: 'tenant,month' } },
       method: 'get',
@@ -118,7 +118,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Takes back what a deleted reporter sent from a time on (`since`), for example from the theft of its secret. Mintmark keeps single records for `usage_dedup_seconds`. In hours whose records it still has, it takes back those that arrived at `since` or later. In older hours from `since` on, it takes back everything from this reporter. The amounts of a closed month are subtracted from the current hour. Idempotent.',
+        'Takes back what a deleted reporter sent from a time on (`since`), for example from the theft of its secret. Mintmark keeps single records for `usage_dedup_seconds`. In hours whose records it still has, it takes back those that arrived at `since` or later. In older hours from `since` on, it takes back everything from this reporter. The amounts of a closed month are subtracted from the current hour. After an error, repeat the request within `usage_dedup_seconds`: later it takes back the whole hour of `since`.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },

@@ -123,6 +123,7 @@ function rotate(parent: Command, environment: NodeJS.ProcessEnv): void {
 }
 
 interface Inspected {
+  well_formed: boolean
   usage_reporter: UsageReporter | null
   secret_id: string | null
   secret_ends_at: string | null
@@ -139,7 +140,9 @@ function inspect(parent: Command, environment: NodeJS.ProcessEnv): void {
       const found = await admin.post<Inspected>(`${LIST}/inspect`, { secret })
       if (found.usage_reporter) {
         const end =
-          found.secret_ends_at === null ? 'the newest one' : `accepted until ${moment(found.secret_ends_at)}`
+          found.secret_ends_at === null
+            ? 'the newest one'
+            : `an older one, which ends or ended ${moment(found.secret_ends_at)}`
         return output.object(
           found.usage_reporter,
           VIEW,
@@ -147,7 +150,12 @@ function inspect(parent: Command, environment: NodeJS.ProcessEnv): void {
         )
       }
       await output.json(found)
-      throw new CliError(EXIT.notFound, 'the string is no secret of a usage reporter.')
+      throw new CliError(
+        EXIT.notFound,
+        found.well_formed
+          ? 'the string has the form of a secret of a usage reporter, but none has it.'
+          : 'the string is not a secret of a usage reporter: its form or checksum is wrong.',
+      )
     }),
   )
 }

@@ -63,10 +63,19 @@ export function withCosts(rows: readonly Usage[], { names }: Grouping, prices: P
       before.cost = before.cost === undefined || cost === undefined ? undefined : before.cost + cost
     }
   }
-  return [...sums.values()].map(({ row, cost }) => ({
-    ...row,
-    cost: cost === undefined ? null : amountOf(cost),
-  }))
+  return [...sums.values()]
+    .map(({ row, cost }) => ({ ...row, cost: cost === undefined ? null : amountOf(cost) }))
+    .sort(byPlace)
+}
+
+/** The order of the service, where models come before reporters and labels. */
+function byPlace(a: Usage, b: Usage): number {
+  for (const name of ['start', ...NAMES] as const) {
+    const [one, other] = [Buffer.from(a[name] ?? ''), Buffer.from(b[name] ?? '')]
+    const order = one.compare(other)
+    if (order !== 0) return order
+  }
+  return 0
 }
 
 const sum = (a: Usage, b: Usage): Usage => ({

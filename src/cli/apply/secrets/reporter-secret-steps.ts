@@ -46,10 +46,13 @@ export function reporterSecretSteps(asked: Asked): Step[] {
   const { reporter, live, destination, found, written, rotate, nowMs } = asked
   const { title } = destination
   const ends = written?.secret_ends_at ?? null
+  const older: string | null = live.older_secret_ends_at
+  const hasTwo = older !== null && Date.parse(older) > nowMs
   if (!written || (ends !== null && Date.parse(ends) <= nowMs))
     return [
       issueStep(asked, 'write secret of', 'oldest', [
         found.state === 'absent' ? `${title} does not exist` : `${title} has no valid secret of the reporter`,
+        ...(hasTwo ? [`the oldest secret, valid until ${moment(older)}, ends at once`] : []),
       ]),
     ]
   if (ends !== null)
@@ -60,8 +63,7 @@ export function reporterSecretSteps(asked: Asked): Step[] {
       ]),
     ]
   if (!rotate) return []
-  const older: string | null = live.older_secret_ends_at
-  if (older !== null && Date.parse(older) > nowMs)
+  if (hasTwo)
     throw new CliError(
       EXIT.conflict,
       `the last rotation of the usage reporter ${reporter.name} is not over: its previous secret is valid until ${moment(older)}. Wait.`,
