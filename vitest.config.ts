@@ -34,7 +34,7 @@ const UNIT = [
   'test/system/{coalescer,failure-limit,fair-queue,ip-address,logger,metrics,minute-limit,write-buffer}.test.ts',
   'test/token-revocations/deny-list.test.ts',
   'test/tombstones/trail.test.ts',
-  'test/tokens/{compact-jws,expiry,minted-tokens}.test.ts',
+  'test/tokens/{compact-jws,expiry,issued-tokens}.test.ts',
   'test/usage/usage-record.test.ts',
   'test/xds/discovery-stream.test.ts',
 ]

@@ -23,7 +23,7 @@ const SHORT_BODY_BYTES = 4_096
  * the connection is closed: without a bound that is a processor's whole time, until the request times out.
  */
 const MOST_DISCARDED_BYTES = 32 * 1_048_576
-/** The same of a body in chunks: Node calls a function for each, so 64 KiB of chunks of a byte take 20 ms. No gateway sends any. */
+/** The same of a body in chunks: Node calls a function for each (chunk-limit.ts). No gateway sends any. */
 const MOST_DISCARDED_OF_CHUNKS = 131_072
 
 const parts = new Turns(PARTS_IN_A_TURN)

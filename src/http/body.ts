@@ -6,7 +6,7 @@ import type { HeldBytes } from './held-bytes.ts'
 import { RequestError, requestError } from './request-error.ts'
 
 const DEEPEST_JSON = 8
-/** Far more than an import of 1,000 clients has. As many that are unlike each other take some 20 ms to read. */
+/** An import of 1,000 clients with six fields and 20 labels each has 27,000. As many that are unlike each other take some 20 ms to read. */
 export const MOST_JSON_VALUES = 32_768
 const MOST_PARAMETERS = 50
 const NO_BODY = Buffer.alloc(0)

@@ -17,14 +17,15 @@ type Callback = (this: Parser, ...values: never[]) => void
  * a call where that is null. Not documented by Node.
  */
 interface Parser {
-  constructor: { kOnBody: number; kOnHeadersComplete: number }
+  constructor: { kOnBody: number; kOnHeadersComplete: number; kOnMessageComplete: number }
   [callback: number]: Callback | null
 }
 
-type Parsed = Socket & { parser?: Parser | null }
+/** `_httpMessage`: the response in progress. */
+type Parsed = Socket & { parser?: Parser | null; _httpMessage?: unknown }
 
-/** Node's own functions, the same for all parsers. */
-let nodes: { onBody: Callback | null | undefined; onHeadersComplete: Callback | null | undefined } | undefined
+/** Node's own functions by their numbers, the same for all parsers. */
+let nodes: Readonly<Record<number, Callback | null | undefined>> | undefined
 
 /** Chunks of one connection in the present turn. */
 interface Count {
@@ -39,11 +40,10 @@ let endsLater = false
 
 /** True when this chunk is one too many for the present turn. */
 function isTooMany(count: Count): boolean {
-  if (count.turn !== turn) Object.assign(count, { turn, chunks: 0 })
-  if (++count.chunks <= FIRST_OF_A_CONNECTION) return false
   if (!endsLater) setImmediate(endTurn)
   endsLater = true
-  return --left < 0
+  if (count.turn !== turn) Object.assign(count, { turn, chunks: 0 })
+  return ++count.chunks > FIRST_OF_A_CONNECTION && --left < 0
 }
 
 function endTurn(): void {
@@ -59,36 +59,43 @@ function endTurn(): void {
  * call. It gets 400 where it has sent most of them itself, else 503.
  */
 export function limitChunks(server: Server, listener: string, logger: Logger, clock: Clock): void {
-  let lastLogged = Number.NEGATIVE_INFINITY
-  const refuse = (socket: Socket, chunks: number) => {
-    refuseConnection(socket, chunks > MOST_IN_A_TURN / 2 ? 'TOO_MANY_CHUNKS' : 'BUSY_WITH_CHUNKS')
-    const now = clock.monotonicMs()
-    if (now - lastLogged < LOGGED_EVERY_MS) return
-    lastLogged = now
+  const lastLogged: Record<string, number> = {}
+  const refuse = (socket: Parsed, chunks: number) => {
+    const sentMost = chunks > MOST_IN_A_TURN / 2
     const source = socket.remoteAddress
-    logger.warn({ listener, source, chunks }, 'a body in too many small chunks')
+    // The request of this body was answered before its end: what is written now would be an answer to the next one.
+    if (socket._httpMessage) refuseConnection(socket, sentMost ? 'TOO_MANY_CHUNKS' : 'BUSY_WITH_CHUNKS')
+    else socket.destroy()
+    const text = sentMost
+      ? 'a body in too many small chunks'
+      : 'a body while others sent too many small chunks'
+    const now = clock.monotonicMs()
+    if (now - (lastLogged[text] ?? Number.NEGATIVE_INFINITY) < LOGGED_EVERY_MS) return
+    lastLogged[text] = now
+    logger.warn({ listener, source, chunks }, text)
   }
   server.on('connection', (socket: Parsed) => {
     const { parser } = socket
     if (!parser) return
-    const { kOnBody, kOnHeadersComplete } = parser.constructor
-    nodes ??= { onBody: parser[kOnBody], onHeadersComplete: parser[kOnHeadersComplete] }
-    const { onBody, onHeadersComplete } = nodes
+    const { kOnBody, kOnHeadersComplete, kOnMessageComplete } = parser.constructor
+    const numbers = [kOnBody, kOnHeadersComplete, kOnMessageComplete]
+    nodes ??= Object.fromEntries(numbers.map(number => [number, parser[number]]))
+    const functions = nodes
     const count: Count = { turn, chunks: 0 }
     const limited: Callback = (...values) => {
       if (socket.parser !== parser || !isTooMany(count)) {
-        onBody?.apply(parser, values)
+        functions[kOnBody]?.apply(parser, values)
         return
       }
-      parser[kOnBody] = null
-      parser[kOnHeadersComplete] = null
+      // Without the last one Node would end the body where it was cut, and a handler would take it for a whole one.
+      for (const number of numbers) parser[number] = null
       refuse(socket, count.chunks)
     }
     parser[kOnBody] = limited
     // By now Node has taken the parser back, for any other connection.
     socket.once('close', () => {
       if (parser[kOnBody] !== limited && parser[kOnBody] !== null) return
-      Object.assign(parser, { [kOnBody]: onBody, [kOnHeadersComplete]: onHeadersComplete })
+      Object.assign(parser, functions)
     })
   })
 }

@@ -23,9 +23,11 @@ const CHECK_MS = 15_000
 const CUT_OFF_MS = 5_000
 const STATUS = { ok: 0, unimplemented: 12, unavailable: 14, unauthenticated: 16 }
 
+type Peer = Pick<Socket, 'remoteAddress' | 'remotePort'>
+
 interface SessionState {
-  /** As `ConnectionLimits` has it: below TLS. */
-  readonly socket: Socket | undefined
+  /** The client's end of the connection. */
+  readonly peer: Peer
   /** Streams of gateways on the connection. */
   readonly gateways: Set<ServerHttp2Stream>
   /** Monotonic milliseconds. */
@@ -114,10 +116,8 @@ export class XdsListener {
   }
 
   #addSession(session: ServerHttp2Session, { remoteAddress, remotePort }: Socket): void {
-    const isOf = (socket: Socket) =>
-      socket.remotePort === remotePort && socket.remoteAddress === remoteAddress
     this.#sessions.set(session, {
-      socket: [...(this.#limits?.sockets ?? [])].find(isOf),
+      peer: { remoteAddress, remotePort },
       gateways: new Set(),
       openedAt: this.#clock.monotonicMs(),
       isLeaving: false,
@@ -132,6 +132,13 @@ export class XdsListener {
       // Node emits streams a little later: they may have ended since.
       if (!session.destroyed && !stream.destroyed) this.#accept(stream, headers)
     })
+  }
+
+  /** As `ConnectionLimits` has it: below TLS. Looked for once a gateway is authenticated, because it takes longer the more connections there are. */
+  #socketOf({ remoteAddress, remotePort }: Peer): Socket | undefined {
+    for (const socket of this.#limits?.sockets ?? [])
+      if (socket.remotePort === remotePort && socket.remoteAddress === remoteAddress) return socket
+    return undefined
   }
 
   #check(): void {
@@ -193,7 +200,8 @@ export class XdsListener {
       onRejection: () => connections.rejectedLists++,
     })
     session?.gateways.add(stream)
-    const ended = session?.socket && this.#limits?.begin(session.socket)
+    const socket = session && this.#socketOf(session.peer)
+    const ended = socket && this.#limits?.begin(socket)
     this.#streams.add(gateway)
     const remove = connections.add(gateway)
     stream.on('close', () => {

@@ -54,12 +54,14 @@ try {
       if (!what.includes(values.body)) continue
       const body = Buffer.from(bodyOf(bytes))
       longestTurn()
-      let status = 0
-      for (let n = 0; n < TIMES; n++) status = await send(body)
+      const isBadStatus = (each: number) => each === 0 || (each < 300 && !mayAccept)
+      const statuses: number[] = []
+      for (let n = 0; n < TIMES; n++) statuses.push(await send(body))
+      const status = statuses.find(isBadStatus) ?? statuses.at(-1) ?? 0
       await sleep(REPORTED_EVERY_MS)
       const { workMs } = longestTurn()
       worst = Math.max(worst, workMs)
-      const isBad = status === 0 || (status < 300 && !mayAccept)
+      const isBad = isBadStatus(status)
       if (isBad) failed++
       const ms = workMs > 0 ? `${workMs.toFixed(0)} ms` : '< 10 ms'
       const mark = isBad ? '  <- FAILED' : workMs > MOST_MS ? `  <- above ${MOST_MS} ms` : ''
@@ -72,7 +74,11 @@ try {
 } finally {
   await environment.close()
 }
-console.log(failed > 0 ? `\n${failed} accepted or not answered` : '\nall were refused')
+console.log(
+  failed > 0
+    ? `\n${failed} accepted or not answered`
+    : '\nall were answered, and none was accepted that asks for something',
+)
 process.exit(failed > 0 ? 1 : 0)
 
 async function setUp() {

@@ -84,8 +84,7 @@ describe('long bodies', () => {
 
   it.each(WAYS)('%s are read even if they come in chunks of a byte', async (_, read) => {
     const body = `${'1\r\na\r\n'.repeat(20_000)}0\r\n\r\n`
-    const { most, bytesRead } = await readingOf('Transfer-Encoding: chunked', body, read)
-    expect(most).toBeLessThanOrEqual(MOST_BYTES)
+    const { bytesRead } = await readingOf('Transfer-Encoding: chunked', body, read)
     expect(bytesRead.every(bytes => bytes > body.length)).toBe(true)
   })
 
