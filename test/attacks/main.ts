@@ -192,7 +192,7 @@ async function examine(subject: Subject, installation: Installation, clients: Cl
       without,
       mib: Math.max(...found.slice(1).map(({ most }) => most)) - atFirst,
       most: 0,
-      bound: MOST_MIB * TIMES_IN_ALL,
+      bound: MOST_MIB * TIMES_IN_ALL * (running.longestTurn ? 2 : 1),
       turn: running.longestTurn && worst(found.flatMap(({ turn }) => turn ?? [])),
     })
   } finally {
