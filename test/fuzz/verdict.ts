@@ -2,6 +2,8 @@ import { asLines, Report } from '../faults/environment/report.ts'
 
 /** The share of responses that may be 503 before the run proves nothing. */
 const MOST_LATE = 0.1
+/** Of a request with its headers, in bytes. */
+const LONGEST_HEAD = 16_000
 
 /** The parts of Schemathesis's report that are read here, line by line. */
 export type Events = readonly {
@@ -14,7 +16,10 @@ export type Events = readonly {
       /** Missing when no request was sent. */
       interactions?: Record<
         string,
-        { response: { status_code: number; headers: Record<string, string[]> } | null }
+        {
+          request: { uri: string }
+          response: { status_code: number; headers: Record<string, string[]> } | null
+        }
       >
     }
   }
@@ -30,16 +35,20 @@ export type Events = readonly {
 export function verdict(events: Events, faults: readonly string[]): { passed: number; failed: number } {
   const scenarios = events.flatMap(({ ScenarioFinished }) => ScenarioFinished?.recorder ?? [])
   const cases = scenarios.flatMap(({ cases, checks, interactions }) =>
-    Object.entries(interactions ?? {}).map(([id, { response }]) => ({
+    Object.entries(interactions ?? {}).map(([id, { request, response }]) => ({
       operation: `${cases[id]?.value.method} ${cases[id]?.value.path}`,
       status: response?.status_code ?? 0,
       late: response?.status_code === 503 && response.headers['retry-after'] !== undefined,
+      // Node answers so for every route, before it has read which one.
+      isTooLong: response?.status_code === 431 && request.uri.length > LONGEST_HEAD,
       held: response !== null && (checks[id] ?? []).every(({ status }) => status !== 'failure'),
     })),
   )
   const errors = events.filter(({ NonFatalError, FatalError }) => NonFatalError ?? FatalError)
   const byOperation = Map.groupBy(cases, ({ operation }) => operation)
-  const broken = [...byOperation].filter(([, those]) => those.some(({ held, late }) => !held && !late))
+  const broken = [...byOperation].filter(([, those]) =>
+    those.some(({ held, late, isTooLong }) => !held && !late && !isTooLong),
+  )
   console.log(`\n${cases.length} requests, ${byOperation.size} pairs of method and path, answered`)
   const byStatus = Map.groupBy(cases, ({ status }) => status)
   for (const [status, those] of [...byStatus].sort(([a], [b]) => a - b))
