@@ -18,11 +18,13 @@ type Callback = (this: Parser, ...values: never[]) => void
  */
 interface Parser {
   constructor: { kOnBody: number; kOnHeadersComplete: number; kOnMessageComplete: number }
+  /** The request that is being read. */
+  incoming?: unknown
   [callback: number]: Callback | null
 }
 
-/** `_httpMessage`: the response in progress. */
-type Parsed = Socket & { parser?: Parser | null; _httpMessage?: unknown }
+/** `_httpMessage`: the response in progress, to the oldest request without one. */
+type Parsed = Socket & { parser?: Parser | null; _httpMessage?: { req: unknown } | null }
 
 /** Node's own functions by their numbers, the same for all parsers. */
 let nodes: Readonly<Record<number, Callback | null | undefined>> | undefined
@@ -63,8 +65,9 @@ export function limitChunks(server: Server, listener: string, logger: Logger, cl
   const refuse = (socket: Parsed, chunks: number) => {
     const sentMost = chunks > MOST_IN_A_TURN / 2
     const source = socket.remoteAddress
-    // The request of this body was answered before its end: what is written now would be an answer to the next one.
-    if (socket._httpMessage) refuseConnection(socket, sentMost ? 'TOO_MANY_CHUNKS' : 'BUSY_WITH_CHUNKS')
+    // Otherwise what is written would be the answer to another request: this one was answered before its end, or one before it was not yet.
+    if (socket._httpMessage && socket._httpMessage.req === socket.parser?.incoming)
+      refuseConnection(socket, sentMost ? 'TOO_MANY_CHUNKS' : 'BUSY_WITH_CHUNKS')
     else socket.destroy()
     const text = sentMost
       ? 'a body in too many small chunks'

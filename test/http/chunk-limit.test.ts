@@ -137,6 +137,17 @@ it('reads the body of a connection that sent bodies in earlier turns, whatever o
   expect(kept.destroyed).toBe(false)
 })
 
+it('answers no other request for a body that it cut', async () => {
+  const connection = new Connection()
+  connection.sends('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n')
+  await turnsPass()
+  // The first one is not answered before the second one is cut.
+  connection.sends(`a${HEAD}${chunks(MOST + FIRST + 1)}${END}`)
+  await turnsPass()
+  expect(connection.answer).not.toMatch('HTTP/1.1 400 ')
+  expect(connection.destroyed).toBe(true)
+})
+
 it('reads any number of chunks in many turns', async () => {
   const connection = new Connection()
   connection.sends(HEAD)
