@@ -66,6 +66,8 @@ export interface Expected {
   passedOn: readonly string[]
   /** A client header that is forwarded, where x-harmless is not. */
   passesOn?: string
+  /** Pages of every origin can read that a credential is missing. */
+  missingForAllPages?: true
   /** The status of a request without a credential, or with an invalid one. */
   unauthorized?: number
   /** The guide that has its table. */

@@ -22,6 +22,7 @@ checkContract('deploy/envoy-gateway', {
   verifiesTokens: true,
   explains: false,
   explainsMalformed: false,
+  missingForAllPages: true,
   passedOn: ENVOYS_OWN,
 })
 

@@ -15,7 +15,7 @@ import { TOKEN_METADATA } from '../envoy-parts/limits.ts'
 import { IS_REFUSED, loggedFields } from '../envoy-parts/refusal-log.ts'
 import { reportedAttributes } from '../envoy-parts/usage-report.ts'
 import { AUDIENCE, CHECK_SECONDS, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, modelNotFound } from '../messages.ts'
+import { AWAY, modelNotFound, REFUSED } from '../messages.ts'
 import { PAGE_HEADERS } from '../page-headers.ts'
 import { render } from '../template.ts'
 import { type LimitParts, limitParts, WITHOUT_LIMITS } from './limits.ts'
@@ -40,6 +40,13 @@ const PREFLIGHT: [string, string][] = [
 /** Spellings of the scheme that clients use. What is spelled in another way, Mintmark checks. */
 const SCHEMES = ['Bearer', 'bearer', 'BEARER']
 const TOKEN: [string, string] = ['authorization', `(${SCHEMES.join('|')}) +eyJ.*`]
+/** Every request has it. The match with more headers wins: so one of a token wins over one of any credential. */
+const HOST: [string, string] = ['host', '.+']
+/** The headers that may hold a credential. */
+const CREDENTIALS = ['authorization', ...REMOVED_HEADERS]
+/** By every page: Envoy's filter for pages leaves out what it answers by itself. */
+const FOR_PAGES =
+  '{ name: Access-Control-Allow-Origin, value: "*" }, { name: Access-Control-Expose-Headers, value: "*" }'
 
 interface Usage {
   about: string[]
@@ -98,8 +105,7 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
       STRIPPED_PREFIXES,
       UNVERIFIED_BODY_BYTES,
       engineAway: AWAY.engine,
-      forPages:
-        '{ name: Access-Control-Allow-Origin, value: "*" }, { name: Access-Control-Expose-Headers, value: "*" }',
+      forPages: FOR_PAGES,
       mintmarkAway: AWAY.mintmark,
     })
   const limited = limitParts(PROVIDER)
@@ -120,14 +126,21 @@ export function envoyGatewayFiles({ MODEL_ROUTES, LIST_ROUTES }: OpenRoutes): Re
         ...LIST_ROUTES.map(({ path }) => match(path, PREFLIGHT, 'OPTIONS', BELOW)),
       ],
       notForEngine: NOT_FOR_ENGINE.join(', '),
-      listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN], 'GET', BELOW)),
+      listCredential: LIST_ROUTES.flatMap(({ path }) =>
+        CREDENTIALS.map(name => match(path, [[name, '.+']], 'GET', BELOW)),
+      ),
+      listTokenAlone: LIST_ROUTES.map(({ path }) => match(path, [TOKEN, HOST], 'GET', BELOW)),
       listTwoCredentials: LIST_ROUTES.flatMap(({ path }) =>
-        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']], 'GET', BELOW)),
+        REMOVED_HEADERS.map(name => match(path, [TOKEN, HOST, [name, '.+']], 'GET', BELOW)),
       ),
-      tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN])),
+      credential: MODEL_ROUTES.flatMap(({ path }) => CREDENTIALS.map(name => match(path, [[name, '.+']]))),
+      tokenAlone: MODEL_ROUTES.map(({ path }) => match(path, [TOKEN, HOST])),
       twoCredentials: MODEL_ROUTES.flatMap(({ path }) =>
-        REMOVED_HEADERS.map(name => match(path, [TOKEN, [name, '.+']])),
+        REMOVED_HEADERS.map(name => match(path, [TOKEN, HOST, [name, '.+']])),
       ),
+      missingBody: REFUSED.missing.body,
+      missingChallenge: REFUSED.missing.challenge,
+      forPages: FOR_PAGES,
     }),
     'deploy/envoy-gateway/security-policy.yaml': render('envoy-gateway/security-policy.yaml.template', {
       ISSUER,
