@@ -140,7 +140,12 @@ describe.skipIf(lacksHelm())('what the chart creates at a gateway', () => {
     const opened = new Set(open)
     for (const route of objects.filter(({ kind }) => kind === 'HTTPRoute')) {
       const rules: KubernetesObject[] = route.spec.rules
-      for (const { matches } of rules) expect(matches.length, route.metadata.name).toBeLessThanOrEqual(64)
+      const counts = rules.map(({ matches }) => matches.length)
+      for (const count of counts) expect(count, route.metadata.name).toBeLessThanOrEqual(64)
+      expect(
+        counts.reduce((all, count) => all + count),
+        route.metadata.name,
+      ).toBeLessThanOrEqual(128)
       if (!['mintmark-inference', 'mintmark-inference-tokens'].includes(route.metadata.name)) continue
       const paths = rules.flatMap(({ matches }) => matches.map((match: KubernetesObject) => match.path.value))
       expect([...new Set(paths)].sort()).toEqual(
