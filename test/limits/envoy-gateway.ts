@@ -42,7 +42,7 @@ export async function checkEnvoyGateway(
   const config = envoyGatewayConfig({ ...ports, ratelimit: service.port }, 'record-limits')
   const patient: [string, string][] = [
     [RATE_LIMIT, `${RATE_LIMIT},"timeout":"10s"`],
-    ['"timeout":"1s"', '"timeout":"10s"'],
+    ['"timeout":"5s"', '"timeout":"10s"'],
   ]
   const envoy = await startEnvoy(substitute(config, patient))
   environment.onEnd(() => envoy.stop())

@@ -45,7 +45,7 @@ export async function checkIstio(
   const check = Number(new URL(mintmark.urls.gateway).port)
   const meshObjects = mesh(port, { engine: engine.port, ratelimit: service.port, check })
   for (const object of [...objects, ...meshObjects]) await api.apply(object)
-  const { meshConfig } = parse(textOf('api-keys/istiod-values.yaml').replace('timeout: 1s', 'timeout: 10s'))
+  const { meshConfig } = parse(textOf('api-keys/istiod-values.yaml').replace('timeout: 5s', 'timeout: 10s'))
   const istiod = await startIstiod(home, ports, api, { meshConfig })
   onEnd(() => istiod.stop())
   const gateway = await startGateway(home, 'ingress', ports)

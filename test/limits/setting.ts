@@ -88,7 +88,7 @@ export async function startSetting(environment: Environment): Promise<Setting> {
     ['address: ratelimit, port_value: 8081', `address: 127.0.0.1, port_value: ${port}`],
     // Exact counts on a busy machine.
     ['timeout: 0.5s', `timeout: ${PATIENCE}`],
-    ['timeout: 1s', `timeout: ${PATIENCE}`],
+    ['timeout: 5s', `timeout: ${PATIENCE}`],
   ]
   const anotherEnvoy: Setting['anotherEnvoy'] = async (port, changes = []) =>
     ending(await deployedEnvoy(ports, [...counting(port), ...changes], 'envoy-limits.yaml'))
