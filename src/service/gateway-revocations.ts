@@ -38,6 +38,10 @@ export class GatewayRevocations implements RevocationSource {
     return isEarly ? sent.revision : revision
   }
 
+  isNewest(revision: number): boolean {
+    return revision === this.#denyList.revision
+  }
+
   /** Undefined before the first full load, during a reload, and while this process serves from a snapshot. */
   get seenUntil(): number | undefined {
     const follower = this.#follower

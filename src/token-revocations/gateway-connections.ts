@@ -12,7 +12,7 @@ export interface GatewayConnection {
   }
   /** Epoch milliseconds, database time, as all instants here. */
   readonly connectedSince: number
-  /** The list that it has from this replica. */
+  /** It has every revocation until this instant, from this replica. */
   readonly acknowledged: { version: string } | undefined
   /** Since when it lacks the current list. */
   readonly behindSince: number | undefined
@@ -31,7 +31,7 @@ export interface GatewayInstance {
   enforces: readonly string[]
   connections: number
   connectedSince: number
-  /** The oldest list that one of the connections has. */
+  /** Every connection has acknowledged all revocations until this instant. */
   version: string | null
   behindSince: number | null
   rejection: { reason: string; at: number } | null

@@ -85,7 +85,7 @@ export class Gateways {
       gateways.map(({ name, instances }) => ({
         gateway: name,
         instances: instances.length,
-        // The version of a list is the instant until which it has everything.
+        // A version is the instant until which it has everything.
         enforcing: instances.filter(({ version }) => version !== null && Number(version) >= createdAt).length,
       }))
   }

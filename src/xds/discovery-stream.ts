@@ -13,6 +13,8 @@ import {
 export interface RevocationSource {
   /** Changes with the list. */
   readonly revision: number
+  /** Whether the list has not changed since this revision. */
+  isNewest(revision: number): boolean
   /**
    * The list has everything that was committed before this instant: epoch milliseconds, database time. Undefined: this
    * replica has not read everything, or does not follow the database.
@@ -50,7 +52,7 @@ export class DiscoveryStream implements GatewayConnection {
   readonly gateway: string | undefined
   readonly connectedSince: number
   /** The list that it has from this replica. */
-  acknowledged: { version: string; revision: number } | undefined
+  #acknowledged: { version: number; revision: number } | undefined
   rejection: { reason: string; at: number } | undefined
   #node: GatewayNode | undefined
   #subscribed = false
@@ -87,6 +89,18 @@ export class DiscoveryStream implements GatewayConnection {
     return this.#node ?? { id: '', cluster: '', envoyVersion: undefined, contract: undefined, enforces: [] }
   }
 
+  /**
+   * A change that arrives while the replica reads is in a list whose version is of before. So the version of a list that is still the newest
+   * one moves on with what the replica has seen.
+   */
+  get acknowledged(): { version: string } | undefined {
+    const has = this.#acknowledged
+    if (!has) return undefined
+    const { seenUntil } = this.#source
+    const isNewest = seenUntil !== undefined && this.#source.isNewest(has.revision)
+    return { version: String(isNewest ? Math.max(has.version, Math.floor(seenUntil)) : has.version) }
+  }
+
   /** 0: it has the current list. */
   get behindMs(): number {
     return this.#lacksSince === undefined ? 0 : this.#monotonicMs() - this.#lacksSince
@@ -111,7 +125,7 @@ export class DiscoveryStream implements GatewayConnection {
   /** Sends the list if the gateway lacks it. Called often. */
   push(): void {
     const { revision, seenUntil } = this.#source
-    if (!this.#subscribed || this.acknowledged?.revision === revision) return
+    if (!this.#subscribed || this.#acknowledged?.revision === revision) return
     this.#warnIfLate()
     if (this.#unanswered || this.#sent?.revision === revision) return
     // A version is never repeated with another content.
@@ -143,7 +157,7 @@ export class DiscoveryStream implements GatewayConnection {
     }
     this.rejection = undefined
     this.#warned = false
-    this.acknowledged = { version: String(version), revision }
+    this.#acknowledged = { version, revision }
     // What came after the list that was answered is lacking since then at the earliest.
     this.#lacksSince = revision === this.#source.revision ? undefined : at
   }

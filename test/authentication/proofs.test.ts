@@ -211,16 +211,27 @@ describe('a proof ends', () => {
   })
 })
 
+/** The work, while a transaction of an administrator has the secret's row; it commits at the end. */
+async function whileLocked(
+  { client_id }: Awaited<ReturnType<typeof imported>>,
+  work: (administrator: pg.Client) => Promise<void>,
+): Promise<void> {
+  const administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
+  await administrator.connect()
+  try {
+    await administrator.query('BEGIN')
+    await administrator.query('SELECT FROM api_key_secrets WHERE client_id = $1 FOR UPDATE', [client_id])
+    await work(administrator)
+    await administrator.query('COMMIT')
+  } finally {
+    await administrator.end()
+  }
+}
+
 describe('a proof of a secret that an administrator has locked', () => {
   it('is stored once the lock is gone', async () => {
     const client = await imported()
-    const administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
-    await administrator.connect()
-    try {
-      await administrator.query('BEGIN')
-      await administrator.query('SELECT FROM api_key_secrets WHERE client_id = $1 FOR UPDATE', [
-        client.client_id,
-      ])
+    await whileLocked(client, async () => {
       const other = await imported()
       for (const each of [client, other]) expect((await exchange(each)).status).toBe(200)
       await until(
@@ -229,10 +240,7 @@ describe('a proof of a secret that an administrator has locked', () => {
         row => row !== undefined,
       )
       expect(await proofOf(client)).toBeUndefined()
-      await administrator.query('COMMIT')
-    } finally {
-      await administrator.end()
-    }
+    })
     await until(
       'this one, too',
       () => proofOf(client),
@@ -243,21 +251,12 @@ describe('a proof of a secret that an administrator has locked', () => {
 
 it('no proof is stored of a secret that is revoked while the proof waits', async () => {
   const client = await imported()
-  const administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
-  await administrator.connect()
-  try {
-    await administrator.query('BEGIN')
-    await administrator.query('SELECT FROM api_key_secrets WHERE client_id = $1 FOR UPDATE', [
-      client.client_id,
-    ])
+  await whileLocked(client, async administrator => {
     expect((await exchange(client)).status).toBe(200)
     await administrator.query('UPDATE api_key_secrets SET revoked_at = now() WHERE client_id = $1', [
       client.client_id,
     ])
-    await administrator.query('COMMIT')
-  } finally {
-    await administrator.end()
-  }
+  })
   const later = await imported()
   expect((await exchange(later)).status).toBe(200)
   await until('later ones are stored', () => proofOf(later), Boolean)

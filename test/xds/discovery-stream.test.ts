@@ -3,16 +3,22 @@ import { eachField } from '../../src/http/protobuf.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
 import { type DiscoveryRequest, EXTENSION_CONFIG } from '../../src/xds/discovery-messages.ts'
-import { DiscoveryStream } from '../../src/xds/discovery-stream.ts'
+import { DiscoveryStream, type RevocationSource } from '../../src/xds/discovery-stream.ts'
 
-let source: { revision: number; seenUntil: number | undefined; filter: Buffer; entries: [] }
+let source: RevocationSource & { revision: number; seenUntil: number | undefined }
+/** The revision of the newest list, where the source does not send each. */
+let newest: number
 let sent: { version: string; nonce: string }[]
 let logs: string[]
 let stream: DiscoveryStream
 let time = 0
 let rejections = 0
 beforeEach(() => {
-  source = { revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0), entries: [] }
+  newest = 1
+  source = {
+    ...{ revision: 1, seenUntil: 1_000, filter: Buffer.alloc(0), entries: [] },
+    isNewest: revision => revision === newest,
+  }
   sent = []
   logs = []
   rejections = 0
@@ -163,4 +169,26 @@ it.each([
 ])('ends a stream that requests %s', (_, more) => {
   expect(stream.receive(asking(more))).toEqual(expect.any(String))
   expect(versions()).toEqual([])
+})
+
+it('has what its replica has seen for as long as its list is the newest', () => {
+  stream.receive(asking())
+  answer()
+  expect(stream.acknowledged).toEqual({ version: '1000' })
+  // A revocation at 1,500 arrives with a read that began at 1,400.
+  source.revision = newest = 2
+  source.seenUntil = 1_400
+  stream.push()
+  answer()
+  expect(stream.acknowledged).toEqual({ version: '1400' })
+  source.seenUntil = 1_650.7
+  stream.push()
+  expect([stream.acknowledged, sent.length]).toEqual([{ version: '1650' }, 2])
+  // A newer list waits to be sent.
+  newest = 3
+  source.seenUntil = 1_900
+  expect(stream.acknowledged).toEqual({ version: '1400' })
+  source.seenUntil = undefined
+  newest = 2
+  expect(stream.acknowledged).toEqual({ version: '1400' })
 })

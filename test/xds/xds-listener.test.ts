@@ -65,6 +65,7 @@ async function start(
   await listener.listen({ host: 'localhost', port: 0 })
   const source = {
     revision: 1,
+    isNewest: () => true,
     get seenUntil() {
       return seenUntil()
     },

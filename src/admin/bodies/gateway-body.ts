@@ -16,7 +16,7 @@ const instance = z
       .string()
       .nullable()
       .describe(
-        'Version of the list that it has acknowledged: the list has every revocation until this instant, in epoch milliseconds. null: none on this connection.',
+        'It has acknowledged a list with every revocation until this instant, in epoch milliseconds. null: none on this connection.',
       ),
     behind_since: instant.nullable().describe('Since when it lacks the newest list.'),
     rejection: z
