@@ -1,6 +1,7 @@
 /** Days and months of time zones (IANA names), which have 23 to 25 hours where clocks change. */
 
-interface LocalTime {
+/** What clocks show. */
+export interface LocalTime {
   year: number
   /** From 1. */
   month: number

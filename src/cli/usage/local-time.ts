@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { beginningOfDay, clocksIn } from '../../system/time-zone.ts'
+import { beginningOfDay, clocksIn, type LocalTime } from '../../system/time-zone.ts'
 import { parseTime } from '../time-arguments.ts'
 
 /** Times of `mintmark usage`, whose days and months begin where those of --time-zone do. */
@@ -50,9 +50,16 @@ export function parseTimeZone(text: string): string {
 
 const two = (number: number) => String(Math.abs(number)).padStart(2, '0')
 
-/** The beginning of a group of time as its clocks show it: `2026-11`, `2026-11-01`, or `2026-11-01 00:00+01:00`. */
-export function localStart(start: string, unit: 'hour' | 'day' | 'month', timeZone: string): string {
-  const { year, month, day, hour, minute, offset } = clocksIn(timeZone)(Date.parse(start))
+/** Shows beginnings of groups of time as the clocks there show them: `2026-11`, `2026-11-01`, or `2026-11-01 00:00+01:00`. */
+export function localStarts(unit: 'hour' | 'day' | 'month', timeZone: string): (start: string) => string {
+  const localTime = clocksIn(timeZone)
+  return start => shownStart(localTime(Date.parse(start)), unit)
+}
+
+function shownStart(
+  { year, month, day, hour, minute, offset }: LocalTime,
+  unit: 'hour' | 'day' | 'month',
+): string {
   const date = [String(year).padStart(4, '0'), two(month), two(day)]
   if (unit !== 'hour') return date.slice(0, unit === 'day' ? 3 : 2).join('-')
   const zone =

@@ -1,13 +1,18 @@
 import { csv } from '../../system/csv.ts'
 import type { View } from '../output.ts'
 import type { Column } from '../table.ts'
-import { localStart } from './local-time.ts'
+import { localStarts } from './local-time.ts'
 import { shownCost } from './prices.ts'
 import { type Grouping, SUMS, type Usage } from './usage-row.ts'
 
 /** How rows are shown: where days and months begin, and what they are grouped by. */
 interface Shown extends Grouping {
   timeZone: string
+}
+
+const startIn = (unit: NonNullable<Grouping['unit']>, timeZone: string) => {
+  const shown = localStarts(unit, timeZone)
+  return ({ start }: Usage) => shown(start)
 }
 
 const number = (value: number) => value.toLocaleString('en-US')
@@ -18,7 +23,7 @@ export function usageView(
 ): View<Usage> {
   const has = (name: keyof Usage) => rows.some(row => row[name] !== undefined && row[name] !== 0)
   const columns: Column<Usage>[] = [
-    ...(unit ? [{ title: 'START', of: (row: Usage) => localStart(row.start, unit, timeZone) }] : []),
+    ...(unit ? [{ title: 'START', of: startIn(unit, timeZone) }] : []),
     ...names.map(name => ({
       title: (name === 'label' ? labelName : name).toUpperCase(),
       of: (row: Usage) => row[name] ?? '-',
@@ -60,6 +65,7 @@ export function usageCsv(
   { names, unit, labelName = '', timeZone }: Shown,
   hasCost: boolean,
 ): string {
+  const start = unit && startIn(unit, timeZone)
   const header = [
     ...(unit ? [unit] : []),
     ...names.map(name => (name === 'label' ? `label:${labelName}` : name)),
@@ -69,7 +75,7 @@ export function usageCsv(
   return csv(
     header,
     rows.map(row => [
-      ...(unit ? [localStart(row.start, unit, timeZone)] : []),
+      ...(start ? [start(row)] : []),
       ...names.map(name => row[name] ?? ''),
       ...SUMS.map(name => row[name]),
       ...(hasCost ? [row.cost ?? ''] : []),
