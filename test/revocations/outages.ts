@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Checks } from '../engine/checks.ts'
 import type { Environment } from '../faults/environment/environment.ts'
+import type { Replica } from '../faults/environment/replica.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { freePort } from '../support/free-port.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -53,6 +54,7 @@ export async function checkCutOff(checks: Checks, environment: Environment, sett
   const third = await setting.envoy({ token: TOKENS.third, port: balancer.port })
   const mine = await live(setting, [first, second, third])
   await checks.equal('a third Envoy is connected to the other replica', [1, 0], () => balancer.connections)
+  await hasFollowed(cutOff, setting.mintmark)
   const known = await cutOff.exchange(mine.secret)
   await database.become('freeze')
   const { status } = await setting.mintmark.change(`/keys/${mine.key}/revoke`, {})
@@ -75,6 +77,18 @@ export async function checkCutOff(checks: Checks, environment: Environment, sett
   await checks.equal('and at the third one, which was sent away', 401, () => statusOf(third, token))
   await third.stop()
   await cutOff.process.kill()
+}
+
+/** A key that it found in Postgres is not enough to exchange it again without: the tenant comes with the change feed. */
+async function hasFollowed(replica: Replica, other: Replica): Promise<void> {
+  const position = async ({ urls }: Replica) =>
+    (await scrape(urls.ops)).series.get('mintmark_feed_position') ?? Number.NaN
+  const written = await position(other)
+  await until(
+    'the other replica has read the change feed',
+    () => position(replica),
+    read => read >= written,
+  )
 }
 
 /** The database is restored to a backup from before the revocation: below Mintmark, and while it is stopped. */
