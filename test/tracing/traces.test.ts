@@ -1,4 +1,9 @@
+import { type ExportResult, ExportResultCode } from '@opentelemetry/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLogger } from '../../src/system/logger.ts'
+import { OpenTelemetryTracing, type TraceSettings } from '../../src/tracing/opentelemetry.ts'
+import { ReportedExporter } from '../../src/tracing/reported-exporter.ts'
+import { adjustableClock } from '../support/adjustable-clock.ts'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, until } from '../support/until.ts'
@@ -131,6 +136,90 @@ it('a client that is no trusted proxy continues no trace at the public listener,
     await service.stop()
     collector.stop()
   }
+})
+
+/** What the collector has of `work`, traced with these settings. */
+async function traced(
+  settings: Partial<TraceSettings>,
+  work: (tracing: OpenTelemetryTracing) => Promise<void>,
+) {
+  const collector = await startCollector()
+  const common = { url: `${collector.url}/v1/traces`, headers: undefined, serviceName: 'mintmark' }
+  const sampling = { attributes: {}, sampler: 'always_on', ratio: 1 } as const
+  const means = { clock: adjustableClock(), logger: createLogger('silent') }
+  const tracing = new OpenTelemetryTracing({ ...common, ...sampling, ...settings }, means)
+  try {
+    await work(tracing)
+    await tracing.close()
+    return { spans: collector.spans, sent: Buffer.concat(collector.bodies).toString('latin1') }
+  } finally {
+    collector.stop()
+  }
+}
+
+describe('the sampler', () => {
+  it.each<[TraceSettings['sampler'], ratio: number, traced: string[]]>([
+    ['always_on', 1, ['own', 'of a caller that is not traced', 'of a caller that is traced']],
+    ['always_off', 1, []],
+    ['traceidratio', 1, ['own', 'of a caller that is not traced', 'of a caller that is traced']],
+    ['traceidratio', 0, []],
+    ['parentbased_always_on', 1, ['own', 'of a caller that is traced']],
+    ['parentbased_always_off', 1, ['of a caller that is traced']],
+    ['parentbased_traceidratio', 0, ['of a caller that is traced']],
+  ])('%s, with the ratio %d, traces these requests: %j', async (sampler, ratio, expected) => {
+    const { spans } = await traced({ sampler, ratio }, async tracing => {
+      const callers = {
+        own: undefined,
+        'of a caller that is not traced': `00-${TRACE}-${PARENT}-00`,
+        'of a caller that is traced': `00-${TRACE}-${PARENT}-01`,
+      }
+      for (const [route, traceparent] of Object.entries(callers))
+        tracing.request({ listener: 'public', method: 'POST', traceparent }, end =>
+          end({ route, status: 200, fields: {}, requestId: '' }),
+        )
+    })
+    expect(spans.map(({ attributes }) => attributes['http.route'])).toEqual(expected)
+  })
+})
+
+it('a query that fails is named by its code: a message of Postgres may have values of a row', async () => {
+  const fault = Object.assign(new Error('Key (name)=(a value of a row) already exists.'), { code: '23505' })
+  const { spans, sent } = await traced({}, async tracing => {
+    let failure: Promise<unknown> = Promise.resolve()
+    tracing.request({ listener: 'admin', method: 'POST', traceparent: undefined }, end => {
+      const query = tracing.query('INSERT INTO tenants VALUES ($1)', () => Promise.reject(fault))
+      failure = query
+        .catch(error => error)
+        .finally(() => end({ route: '/x', status: 500, fields: {}, requestId: '' }))
+    })
+    expect(await failure).toBe(fault)
+  })
+  const [query, request] = spans
+  expect(query).toMatchObject({ name: 'INSERT tenants', attributes: { 'error.type': '23505' } })
+  expect([query?.status?.code, request?.status?.code]).toEqual([ERROR, ERROR])
+  expect(sent).not.toContain('a value of a row')
+})
+
+it('spans that were lost are in one warning a minute, each of them once', () => {
+  const logs: { spans: number }[] = []
+  const logger = createLogger('warn', { write: line => void logs.push(JSON.parse(line)) })
+  const clock = adjustableClock()
+  clock.freeze()
+  const unreachable = {
+    export: (_: unknown, done: (result: ExportResult) => void) => done({ code: ExportResultCode.FAILED }),
+    shutdown: async () => {},
+  }
+  const exporter = new ReportedExporter(unreachable, { clock, logger })
+  const lose = (spans: number) => exporter.export(Array(spans).fill({}), () => {})
+  lose(2)
+  lose(3)
+  clock.forward(59.999)
+  lose(4)
+  clock.forward(0.001)
+  lose(5)
+  clock.forward(60)
+  lose(6)
+  expect(logs.map(({ spans }) => spans)).toEqual([2, 3 + 4 + 5, 6])
 })
 
 describe('a collector', () => {
