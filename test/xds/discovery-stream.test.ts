@@ -1,8 +1,8 @@
 import { beforeEach, expect, it } from 'vitest'
-import { eachField } from '../../src/http/protobuf.ts'
+import { delimitedField, eachField, numberField } from '../../src/http/protobuf.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { FILTER_NAME } from '../../src/xds/deny-filter.ts'
-import { type DiscoveryRequest, EXTENSION_CONFIG } from '../../src/xds/discovery-messages.ts'
+import { type DiscoveryRequest, EXTENSION_CONFIG, readRequest } from '../../src/xds/discovery-messages.ts'
 import { DiscoveryStream, type RevocationSource } from '../../src/xds/discovery-stream.ts'
 
 let source: RevocationSource & { revision: number; seenUntil: number | undefined }
@@ -137,6 +137,20 @@ it('logs that a gateway rejected the list, and does not send the same again', ()
   stream.push()
   answer()
   expect([stream.rejection, stream.acknowledged?.version]).toEqual([undefined, '3000'])
+})
+
+it.each([
+  ['no message', numberField(1, 3), 'rejected'],
+  ['an empty one', Buffer.concat([numberField(1, 3), delimitedField(2, '')]), ''],
+])('takes an error with %s for a rejection too', (_, status, reason) => {
+  stream.receive(asking())
+  const request = Buffer.concat([
+    delimitedField(3, FILTER_NAME),
+    delimitedField(5, sent[0]?.nonce ?? ''),
+    delimitedField(6, status),
+  ])
+  stream.receive(readRequest(request))
+  expect([stream.rejection?.reason, stream.acknowledged]).toEqual([reason, undefined])
 })
 
 it('knows what a gateway has acknowledged, and since when it lacks the current list', () => {
