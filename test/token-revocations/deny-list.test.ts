@@ -1,6 +1,12 @@
 import { expect, it } from 'vitest'
+import { ChangeFollower } from '../../src/database/change-follower.ts'
 import type { Database } from '../../src/database/database.ts'
+import { DatabaseTime } from '../../src/database/database-time.ts'
+import { GatewayRevocations } from '../../src/service/gateway-revocations.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom as random } from '../../src/system/random.ts'
 import { DenyList } from '../../src/token-revocations/deny-list.ts'
+import { adjustableClock } from '../support/adjustable-clock.ts'
 
 const token = { jti: 'j1', sub: 'key_1', tenant: 'acme', key_epoch: 'kkkkkkkk', tenant_epoch: 'tttttttt' }
 const listOf = (...entries: Parameters<DenyList['add']>[0]) => {
@@ -51,4 +57,25 @@ it('denies the tokens of a key or tenant that changed here and cannot be read', 
   expect(list.denies({ ...token, sub: 'key_2' })).toBe(false)
   list.forget([{ kind: 'tenant', id: 'acme' }])
   expect(list.denies({ ...token, sub: 'key_2' })).toBe(true)
+})
+
+it.each([
+  [10_000, 0.1],
+  [50, 0.0005],
+])('of %d entries is sent to gateways again %d s after it was encoded, and not before', (size, seconds) => {
+  const clock = adjustableClock()
+  clock.freeze()
+  const entry = (index: number) => ({ claim: 'jti', value: `j${index}`, endsAt: 1 }) as const
+  const denyList = listOf(...Array.from({ length: size - 1 }, (_, index) => entry(index)))
+  const database = undefined as unknown as Database
+  const follower = new ChangeFollower({ database, clock, random, logger: createLogger('silent') })
+  const source = new GatewayRevocations({ denyList, follower, time: new DatabaseTime(clock), clock })
+  const sent = source.filter
+  denyList.add([entry(size)])
+  clock.forward(seconds * 0.99)
+  expect([source.revision, source.isNewest(source.revision)]).toEqual([size - 1, false])
+  expect(source.filter).toBe(sent)
+  clock.forward(seconds * 0.02)
+  expect([source.revision, source.isNewest(source.revision)]).toEqual([size, true])
+  expect(source.filter.length).toBeGreaterThan(sent.length)
 })
