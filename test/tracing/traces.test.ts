@@ -1,6 +1,8 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formatCredential } from '../../src/api-keys/api-key.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
 import { OpenTelemetryTracing, type TraceSettings } from '../../src/tracing/opentelemetry.ts'
 import { ReportedExporter } from '../../src/tracing/reported-exporter.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
@@ -198,6 +200,20 @@ it('a query that fails is named by its code: a message of Postgres may have valu
   expect(query).toMatchObject({ name: 'INSERT tenants', attributes: { 'error.type': '23505' } })
   expect([query?.status?.code, request?.status?.code]).toEqual([ERROR, ERROR])
   expect(sent).not.toContain('a value of a row')
+})
+
+it('a credential that a client sent where an id belongs is in no span', async () => {
+  const credential = formatCredential('mmk', 'a'.repeat(16), systemRandom)
+  const { spans, sent } = await traced({}, async tracing =>
+    tracing.request({ listener: 'public', method: 'POST', traceparent: undefined }, end =>
+      end({ route: '/x', status: 401, fields: { client_id: credential, reason: 'unknown' }, requestId: '' }),
+    ),
+  )
+  expect(spans[0]?.attributes).toMatchObject({
+    'mintmark.client_id': '[redacted]',
+    'mintmark.reason': 'unknown',
+  })
+  expect(sent).not.toContain(credential.slice(-20))
 })
 
 it('spans that were lost are in one warning a minute, each of them once', () => {
