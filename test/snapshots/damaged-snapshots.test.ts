@@ -115,6 +115,35 @@ it('Two processes that write at the same time leave two whole files, and nothing
   expect(readdirSync(folder).filter(name => name.endsWith('.tmp'))).toEqual([])
 })
 
+it('A write removes what processes that ended left, but nothing that is newer, young, or of another installation', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'mintmark-left-'))
+  const of = (id: string, more: object = {}) =>
+    new Snapshots({ folder: own, id, issuer, encryptionKeys, peppers, random, clock, logger, ...more })
+  const left = async (name: string, minutes: number) => {
+    const seconds = NOW / 1000 - minutes * 60
+    await utimes(join(own, name), seconds, seconds)
+  }
+  try {
+    await of('older').write(about(NOW - 20_000), content)
+    await of('young').write(about(NOW - 20_000), content)
+    await of('newer').write(about(NOW - 5_000), content)
+    await of('foreign', { issuer: 'https://other.example.test' }).write(about(NOW - 20_000), content)
+    await of('locked', { encryptionKeys: [key('e2')] }).write(about(NOW - 20_000), content)
+    for (const name of ['old.tmp', 'young.tmp', 'notes', 'emergency-extension'])
+      writeFileSync(join(own, name), 'x')
+    for (const name of readdirSync(own)) await left(name, name.startsWith('young') ? 9 : 11)
+    await of('own').write(about(NOW - 10_000), content)
+    const [foreign, kept] = [
+      ['foreign.snapshot', 'locked.snapshot'],
+      ['newer.snapshot', 'own.snapshot'],
+    ]
+    const others = ['emergency-extension', 'notes', 'young.snapshot', 'young.tmp']
+    expect(readdirSync(own).toSorted()).toEqual([...foreign, ...kept, ...others].toSorted())
+  } finally {
+    rmSync(own, { recursive: true })
+  }
+})
+
 describe('An extension', () => {
   const means = { folder, issuer, encryptionKeys }
   const path = join(folder, 'emergency-extension')
