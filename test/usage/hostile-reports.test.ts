@@ -276,6 +276,22 @@ describe.each(WAYS)('By %s', way => {
   })
 })
 
+it.each(['protobuf', 'gRPC'] as const)(
+  'By %s a report whose end is missing is refused, wherever it was cut',
+  async way => {
+    await withReporter(async ({ id, secret }) => {
+      const whole = report(named(counts(int(7n))))
+      for (let length = 1; length < whole.protobuf.length; length++) {
+        const cut = { ...whole, protobuf: whole.protobuf.subarray(0, length) }
+        expect(await sendBy(way, secret, cut), `${length} bytes`).toBe(400)
+      }
+      expect((await totalsOf(id))?.requests).toBe(0)
+      expect(await sendBy(way, secret, whole)).toBe(200)
+      expect((await totalsOf(id))?.requests).toBe(1)
+    })
+  },
+)
+
 describe('By HTTP', () => {
   /** Sends until it is answered or cut off; how much that was. */
   function sendChunks(

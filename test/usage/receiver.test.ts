@@ -6,6 +6,7 @@ import { pruneUsage } from '../../src/usage/usage-record-repository.ts'
 import { scrape } from '../observability/metrics-text.ts'
 import { PATIENT } from '../support/patient.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
 
 let mintmark: TestService
@@ -83,6 +84,12 @@ describe('A report is not counted', () => {
     const { partialSuccess } = JSON.parse(answer)
     expect(partialSuccess).toEqual({ rejectedLogRecords: '1', errorMessage: expect.stringContaining(why) })
     expect(await counted()).toEqual(before)
+    const [line] = await until(
+      'the log says why',
+      () => mintmark.logs.filter(each => each.includes('"rejected":') && each.includes(why)),
+      lines => lines.length > 0,
+    )
+    expect(JSON.parse(line ?? '')).toMatchObject({ listener: 'otlp_http', usage_reporter: reporter.id })
   })
 
   it('when nobody was verified, which is no fault of the gateway', async () => {
@@ -210,6 +217,32 @@ function nested(field: number, bytes: Buffer): Buffer {
 }
 
 describe('A record', () => {
+  it.each(['timeUnixNano', 'observedTimeUnixNano'])('in JSON may have its time as %s', async name => {
+    const made = report()
+    const [record] = made.resourceLogs[0]?.scopeLogs[0]?.logRecords ?? []
+    const { timeUnixNano, ...rest } = record ?? { timeUnixNano: '' }
+    const logRecords = [{ ...rest, [name]: timeUnixNano }]
+    expect((await post(text({ resourceLogs: [{ scopeLogs: [{ logRecords }] }] }))).text).toBe('{}')
+  })
+
+  it.each([
+    ['timeUnixNano', 1],
+    ['observedTimeUnixNano', 11],
+  ])('in protobuf may have its time as %s', async (_, field) => {
+    const attributes = report().resourceLogs[0]?.scopeLogs[0]?.logRecords[0]?.attributes ?? []
+    const pairs = attributes.map(({ key: name, value }) => {
+      const any = nested(2, nested(1, Buffer.from(value.stringValue)))
+      return nested(6, Buffer.concat([nested(1, Buffer.from(name)), any]))
+    })
+    const time = Buffer.alloc(9, field * 8 + 1)
+    time.writeBigUInt64LE(BigInt(Date.now()) * 1_000_000n, 1)
+    const record = nested(2, Buffer.concat([time, ...pairs]))
+    const { status, text: answer } = await post(nested(1, nested(2, record)), {
+      'content-type': 'application/x-protobuf',
+    })
+    expect({ status, answer }).toEqual({ status: 200, answer: '' })
+  })
+
   it.each(['json', 'protobuf'] as const)(
     'in %s has members of lists up to 4,096 bytes, whatever is before them',
     async encoded => {
@@ -268,6 +301,14 @@ describe('A record', () => {
 })
 
 describe('The receiver', () => {
+  it.each(['bearer', 'BEARER'])(
+    'takes %s for Bearer: schemes have no case (RFC 9110 §11.1)',
+    async scheme => {
+      const answer = await post(text(report()), { authorization: `${scheme} ${reporter.secret}` })
+      expect(answer.status).toBe(200)
+    },
+  )
+
   it('counts what it did in metrics with fixed labels', async () => {
     const page = await (await fetch(`${mintmark.service.urls.ops}/metrics`)).text()
     expect(page).toMatch(/mintmark_usage_records_total\{result="counted"\} [1-9]/)

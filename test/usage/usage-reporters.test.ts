@@ -92,6 +92,27 @@ describe('Usage reporters', () => {
   })
 })
 
+it('Usage reporters are at most 1,000, without those that are deleted', async () => {
+  const { asOwner } = mintmark.database
+  const [row] = await asOwner<{ count: number }>(
+    'SELECT count(*)::int AS count FROM usage_reporters WHERE deleted_at IS NULL',
+  )
+  await asOwner(
+    `INSERT INTO usage_reporters (id, name, audiences, created_by, digest, pepper_id)
+     SELECT 'rep_' || lpad(n::text, 16, '0'), 'filler', '{vllm}', 'test', sha256(n::text::bytea), 'p1'
+     FROM generate_series(1, 999 - $1::int) AS n`,
+    [row?.count],
+  )
+  const create = () => admin('POST', '/usage-reporters', { audiences: ['vllm'] })
+  const last = await create()
+  expect(last.status, last.text).toBe(201)
+  const refused = await create()
+  expect([refused.status, refused.text]).toEqual([409, expect.stringContaining('too_many_usage_reporters')])
+  await admin('DELETE', `/usage-reporters/${last.body.id}`)
+  expect((await create()).status).toBe(201)
+  await asOwner("DELETE FROM usage_reporters WHERE name = 'filler'")
+})
+
 it('A secret that this process issued and could not read yet is 503, and not called wrong', async () => {
   const url = mintmark.database.applicationUrl
   const database = new Database({
