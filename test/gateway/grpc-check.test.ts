@@ -4,6 +4,7 @@ import { fromJSON } from '@grpc/proto-loader'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CLAIM_HEADERS } from '../../src/gateway/headers.ts'
 import { scrape } from '../observability/metrics-text.ts'
+import { startReplica } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 import { tokenFor } from './check-client.ts'
@@ -27,13 +28,13 @@ afterAll(async () => {
   await mintmark.stop()
 })
 
-function client(proto: object, name: string): Client {
+function client(proto: object, name: string, of = mintmark): Client {
   const found = name
     .split('.')
     // biome-ignore lint/suspicious/noExplicitAny: the loader's tree of names
     .reduce((at: any, part) => at[part], loadPackageDefinition(fromJSON(proto)))
   return new (found as ServiceClientConstructor)(
-    new URL(mintmark.service.urls.gatewayGrpc).host,
+    new URL(of.service.urls.gatewayGrpc).host,
     credentials.createInsecure(),
   )
 }
@@ -170,6 +171,30 @@ describe('envoy.service.auth.v3.Authorization', () => {
     expect(lines.at(-1)).toMatchObject({ route: 'Check', status: 200, tenant: 'acme' })
     expect(JSON.stringify(lines)).not.toMatch(/mmk_|eyJ/)
   })
+})
+
+it.each([
+  ['is trusted is that of the client that it names', '127.0.0.0/8', '198.51.100.7'],
+  ['is not trusted is its own, whatever it names', '192.0.2.0/24', expect.stringContaining('127.0.0.1')],
+])('the address of a check by a gateway that %s', async (_, proxies, expected) => {
+  const other = await startReplica(mintmark, { MINTMARK_TRUSTED_PROXIES: proxies })
+  const caller = client(AUTHORIZATION_PROTO, 'envoy.service.auth.v3.Authorization', other)
+  try {
+    const source = { address: { socketAddress: { address: '198.51.100.7' } } }
+    const { status } = await call<CheckResponseMessage>(caller, 'Check', {
+      attributes: { source, request: { http: { ...chat, headers: json } } },
+    })
+    expect(status.code).toBe(16)
+    const [line] = await until(
+      'the check is logged',
+      () => other.logs.filter(each => each.includes('"route":"Check"')),
+      lines => lines.length > 0,
+    )
+    expect(JSON.parse(line ?? '')).toMatchObject({ listener: 'gateway_grpc', source: expected })
+  } finally {
+    caller.close()
+    await other.stop()
+  }
 })
 
 it('is timed like requests over HTTP', async () => {
