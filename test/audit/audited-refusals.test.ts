@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AuditedRefusals } from '../../src/audit/audited-refusals.ts'
 import { Database } from '../../src/database/database.ts'
+import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
 import { promptedClock } from '../support/adjustable-clock.ts'
 import { PATIENT } from '../support/patient.ts'
+import { startReplica } from '../support/replicas.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
@@ -113,6 +115,20 @@ it('a login with a revoked token is audited under its id', async () => {
   const who = { source: expect.stringContaining('127.0.0.1'), request_id: expect.stringMatching(UUID) }
   expect(rows).toMatchObject([{ action: 'login.refuse', ...who, changes: { count: { to: 1 } } }])
   expect(JSON.stringify(rows)).not.toContain(revoked.secret)
+})
+
+it('a refusal of the last moment before a stop is audited', async () => {
+  const administrator = await issue(mintmark, 'auditor')
+  const neverFlushing: Clock = {
+    ...systemClock,
+    every: (ms, task) => (ms === 5_000 ? () => {} : systemClock.every(ms, task)),
+  }
+  const replica = await startReplica(mintmark, {}, { clock: neverFlushing })
+  const headers = { authorization: `Bearer ${administrator.secret}` }
+  expect((await replica.admin('POST', '/tenants', { id: 'late' }, headers)).status).toBe(403)
+  await replica.stop()
+  const { body } = await mintmark.admin('GET', `/audit-events?actor=${administrator.id}`)
+  expect(body.data).toMatchObject([{ action: 'authorization.refuse', target_id: 'POST /admin/v1/tenants' }])
 })
 
 it('logins from thousands of networks are aggregated, and hide no refusal of an administrator', async () => {
