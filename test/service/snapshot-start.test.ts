@@ -356,6 +356,8 @@ describe('an emergency extension', () => {
   }
 
   it('lets an old snapshot be used, except for tenants with a limit of their own, and keys rotate on schedule', async () => {
+    const asked = { role: 'introspector', audiences: ['vllm'] }
+    const introspector = (await writer.admin('POST', '/admin-tokens', asked)).body
     await written()
     await extend(24)
     const replica = await withoutPostgres({}, longAfter())
@@ -363,6 +365,12 @@ describe('an emergency extension', () => {
     expect((await exchange(replica, keys.impatient)).status).toBe(503)
     const { status, body } = await exchange(replica, keys.live)
     expect(status).toBe(200)
+    const answer = await request(`${replica.service.urls.public}/oauth/introspect`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${introspector.secret}` },
+      body: new URLSearchParams({ token: body.access_token }),
+    })
+    expect(answer).toMatchObject({ status: 200, body: { active: true } })
     const published = JSON.parse(await jwks(writer))
     const { protectedHeader } = await jwtVerify(body.access_token, createLocalJWKSet(published), {
       currentDate: new Date(longAfter().wallMs()),
