@@ -165,7 +165,7 @@ describe('a replica that does not answer', () => {
 })
 
 describe('a question', () => {
-  /** Two with a key of their own: the replicas of this file neither answer nor hear them. */
+  /** Two with a key of their own: the replicas of this file neither answer nor receive them. */
   async function twoWith(answer: () => unknown[]) {
     const url = one.database.applicationUrl
     const database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
