@@ -95,6 +95,7 @@ describe('mintmark report', () => {
       /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, http:\/\/127\.0\.0\.1:\d+\. Keys that are not revoked\.$/,
     )
     expect(markdown).toContain('\\| \\*\\*bold\\*\\*')
+    expect(markdown).toMatch(/^\| batch \(key\\_\w+\) \| \w+ \| [^|]+, then boss@acme\.example \|/m)
     expect(await cli.run('report', 'expiring-keys', '--days', '7', '-q')).toMatch(/^key_\w{16}\n$/)
     expect(await cli.json('report', 'unused-keys', '--days', '1')).toEqual([])
   })

@@ -71,6 +71,8 @@ describe('mintmark login', () => {
   it('takes a command in place of a stored token', async () => {
     const secret = join(home, 'vault')
     writeFileSync(secret, `${service.rootToken}\nsecond line\n`)
+    await login(url, '--context', 'vault')
+    expect(readdirSync(folder())).toContain('vault.token')
     const ended = await run('login', url, '--context', 'vault', '--token-command', `cat ${secret}`)
     expect(ended).toMatchObject({ code: 0 })
     expect(readdirSync(folder())).toEqual(['contexts.json'])

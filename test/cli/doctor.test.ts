@@ -108,6 +108,25 @@ describe('mintmark doctor', () => {
     expect(stdout).toMatch(new RegExp(`FAULT +${expected.source}`))
   })
 
+  it.each([
+    ['first', [3, 0]],
+    ['last', [0, 3]],
+  ])('the worst of a metric with labels: %s', async (_, values) => {
+    const lines = values.map((value, at) => `mintmark_untrusted_rows{kind="kind_${at}"} ${value}`)
+    const server = createServer((req, res) => {
+      const isReady = req.url === '/readyz'
+      res.setHeader('content-type', isReady ? 'application/json' : 'text/plain')
+      res.end(isReady ? '{"status":"ready","version":"1.0.0"}' : `${lines.join('\n')}\n`)
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { code, stdout } = await cli.attempt(['doctor', '--ops', at])
+    server.closeAllConnections()
+    server.close()
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/FAULT +sealed rows +3 rows/)
+  })
+
   it.each<[string, (keys: object[]) => object[], number, RegExp]>([
     ['all keys', keys => keys, 0, /ok +gateway keys .*has all published keys/],
     [
@@ -237,6 +256,7 @@ describe('mintmark doctor with a faulty issuer', () => {
       { headers: { 'cache-control': 'max-age=60' } },
       /caching +max-age is 60 s, .*too short for Envoy.*Istio/,
     ],
+    ['a key without its alg', { jwks: { keys: [{ ...key, alg: undefined }, key] } }, /jwks +1 keys lack /],
     ['no strong ETag', { headers: { etag: 'W/"1"' } }, /etag +no strong ETag/],
     [
       'a clock that differs',

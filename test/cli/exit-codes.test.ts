@@ -61,6 +61,11 @@ describe('2, usage:', () => {
       ['tenant', 'update', 'acme', '--model', 'x', '--unset', 'models'],
       'conflicts with',
     ],
+    [
+      'two things to revoke',
+      ['token', 'revoke', '--jti', 'AAAAAAAAAAAAAAAAAAAAAA', '--tenant', 'acme', '--yes'],
+      'name what to revoke: one of',
+    ],
     ['a label without a value', ['tenant', 'create', 'x', '--label', 'team'], 'name=value'],
     [
       'a day that the month does not have',
@@ -233,9 +238,11 @@ describe('6, unavailable:', () => {
     expect(ended).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining(words) })
   })
 
-  it('the service says so', async () => {
-    const detail = 'The service is not ready. Retry.'
-    expect(await against(problem(503, { code: 'unavailable', detail }))).toMatchObject({
+  it.each([
+    [503, 'unavailable', 'The service is not ready. Retry.'],
+    [429, 'too_many_requests', 'Too many changes. Retry later.'],
+  ])('the service says so: %i %s', async (status, code, detail) => {
+    expect(await against(problem(status, { code, detail }))).toMatchObject({
       code: 6,
       stderr: expect.stringContaining(detail),
     })
@@ -250,6 +257,7 @@ describe('6, unavailable:', () => {
     [502, ['tenant', 'suspend', 'acme'], true],
     [504, ['tenant', 'suspend', 'acme'], true],
     [503, ['tenant', 'suspend', 'acme'], false],
+    [429, ['tenant', 'suspend', 'acme'], false],
     [502, ['tenant', 'list'], false],
   ])(
     'a proxy answers %i to %j: whether a change may have been made is said (%s)',

@@ -167,6 +167,15 @@ describe('mintmark explain --log', () => {
     expect((await mintmark(['explain', '--log', '/nowhere'])).code).toBe(2)
   })
 
+  it('has the newest refusals of a long log', async () => {
+    const line = (_: unknown, at: number) =>
+      `{"gateway":"envoy","status":403,"reason":"not_allowed","key":"${good.keyId}","request_id":"request-${at}"}`
+    const input = Array.from({ length: 20_002 }, line).join('\n')
+    const { stdout } = await mintmark(['explain', good.keyId, '--log', '-', '-o', 'json'], { input })
+    const ids = JSON.parse(stdout).map(({ request_id }: { request_id: string }) => request_id)
+    expect([ids.length, ids[0], ids.at(-1)]).toEqual([10_000, 'request-20001', 'request-10002'])
+  })
+
   it('takes what a gateway has no value for, empty or "-", as absent', async () => {
     const lines = ['', '-'].map(absent =>
       JSON.stringify({

@@ -3,6 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { AdminClient } from '../../src/cli/admin-client.ts'
+import { carryOut } from '../../src/cli/import/carry-out.ts'
+import { readDestination } from '../../src/cli/import/destination.ts'
+import { planLiteLLM } from '../../src/cli/import/litellm.ts'
+import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from '../../src/cli/import/litellm-tables.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf } from './mintmark.ts'
 
@@ -118,6 +123,25 @@ consumers:
     for (const secret of [key, other]) expect(everything).not.toContain(secret)
   })
 
+  it('ends a key with a ttl that long after it was created', async () => {
+    const [created, ttl, lasting] = [
+      Math.floor(Date.now() / 1_000) - 60,
+      3_600,
+      randomBytes(16).toString('hex'),
+    ]
+    const text = `keyauth_credentials:
+- {id: with-ttl, key: ${lasting}, consumer: one, ttl: ${ttl}, created_at: ${created}}
+consumers:
+- {id: one, username: web-app}
+`
+    await cliOf(mintmark).json('import', 'kong', file('ttl.yaml', text))
+    expect(await statusOf(lasting)).toBe(200)
+    const [stored] = await mintmark.database.asOwner<{ expires_at: Date }>(
+      "SELECT k.expires_at FROM api_keys k JOIN api_key_secrets s ON s.key_id = k.id WHERE s.client_id = 'kong-with-ttl'",
+    )
+    expect(stored?.expires_at.getTime()).toBe((created + ttl) * 1_000)
+  })
+
   it('repeats no part of a file that it cannot read', async () => {
     const { code, stderr } = await cliOf(mintmark).attempt([
       'import',
@@ -126,6 +150,23 @@ consumers:
     ])
     expect([code, stderr.includes(key)]).toEqual([2, false])
   })
+})
+
+it('an import from LiteLLM suspends the tenant that it creates for a blocked team', async () => {
+  const key = randomBytes(16).toString('hex')
+  const tables: LiteLLMTables = {
+    teams: [{ team_id: 'team-1', team_alias: 'Blocked', blocked: true } as LiteLLMTeam],
+    keys: [{ token: sha256(key).toString('hex'), key_alias: 'ci', team_id: 'team-1' } as LiteLLMKey],
+    ...{ budgets: new Map(), organizations: new Map(), projects: new Map(), inGracePeriod: 0 },
+  }
+  const from = { urlFrom: 'MINTMARK_URL', tokenFrom: 'MINTMARK_ADMIN_TOKEN', context: null }
+  const admin = new AdminClient({ url: mintmark.service.urls.admin, token: mintmark.rootToken, ...from })
+  const destination = await readDestination(admin)
+  const plan = planLiteLLM(tables, destination, { tenantOf: new Map(), teamless: undefined })
+  const { keys } = await carryOut(admin, plan, { dryRun: false, contact: undefined, destination })
+  expect(keys.created).toBe(1)
+  expect((await mintmark.admin('GET', '/tenants/blocked')).body.state).toBe('suspended')
+  expect(await statusOf(key)).toBe(400)
 })
 
 describe('mintmark import shadow', () => {
@@ -139,6 +180,8 @@ describe('mintmark import shadow', () => {
           ...{ lookup: true, disabled: true },
         },
         { client_id: 'kong-1', tenant: 'acme', scheme: 'sha256', hash: 'd'.repeat(64), lookup: true },
+        // Accepted with its client_id only, which the clients of the log do not send.
+        { client_id: 'kong-2', tenant: 'acme', scheme: 'sha256', hash: 'e'.repeat(64), lookup: false },
       ],
     })
     const payload = (user_api_key_hash: string, model_group: string) => ({
@@ -151,6 +194,7 @@ describe('mintmark import shadow', () => {
       payload(blocked ?? '', 'llama-3-8b'),
       { api_key: 'c'.repeat(64), call_type: 'acompletion', model_group: '', model: 'llama-3-8b' },
       { authenticated_entity: { id: '1' }, request: { uri: '/' } },
+      { authenticated_entity: { id: '2' }, request: { uri: '/' } },
       { something: 'else' },
     ]
     const log = file('log', `${lines.map(line => JSON.stringify(line)).join('\n')}\nno json\n`)
@@ -165,9 +209,10 @@ describe('mintmark import shadow', () => {
         ['litellm-aaaaaaaaaaaaaaaa', '403: model not granted'],
         ['litellm-bbbbbbbbbbbbbbbb', '403: key disabled'],
         ['litellm-cccccccccccccccc', '401: not imported'],
+        ['kong-2', '401: secret ended'],
       ]),
     )
     const table = await cliOf(mintmark).attempt(['import', 'shadow', log])
-    expect(table.stderr).toContain('5 requests: 2 would be accepted, 3 refused. 2 lines were not read')
+    expect(table.stderr).toContain('6 requests: 2 would be accepted, 4 refused. 2 lines were not read')
   })
 })

@@ -27,6 +27,8 @@ describe('a secret on the command line', () => {
     ['a key behind --', () => ['token', 'get', '--', secret]],
     ['a key as a command', () => [secret]],
     ['an admin token', () => ['tenant', 'list', `--token=${secret.replace('mmk_', 'mma_')}`]],
+    ['the token of an introspector', () => ['whoami', secret.replace('mmk_', 'mmi_')]],
+    ['the token of a usage reporter', () => ['whoami', secret.replace('mmk_', 'mmr_')]],
     ['a JWT', () => ['token', 'inspect', jwt]],
   ])('is refused before anything is done, and not repeated: %s', async (_, args) => {
     const { code, stdout, stderr } = await cli.attempt(args())

@@ -57,11 +57,12 @@ describe('a table', () => {
     ['an 8-bit control', 'a\u009b31m'],
     ['a new line', 'a\nb'],
     ['a direction override', 'a\u202egnp.exe'],
+    ['a direction isolate', 'a\u2067gnp.exe'],
   ])('shows %s escaped', (_, name) => {
-    const unsafe = /(?!\n)[\p{Cc}\u202e]/u
+    const unsafe = /(?!\n)[\p{Cc}\u202e\u2067]/u
     expect(lines([{ id: 'a', name }])).toHaveLength(2)
     expect(table([{ id: 'a', name }], COLUMNS, 80)).not.toMatch(unsafe)
-    expect(record([['name', name]])).not.toMatch(/[\p{Cc}\u202e]/u)
+    expect(record([['name', name]])).not.toMatch(/[\p{Cc}\u202e\u2067]/u)
     expect(printableJson({ name })).not.toMatch(unsafe)
     expect(JSON.parse(printableJson({ name }))).toEqual({ name })
   })

@@ -67,7 +67,7 @@ describe('mintmark usage', () => {
       ['calm', { tokens_per_day: 5 }],
       ['free', {}],
     ] as const) {
-      const tier = id === 'acme' || id === 'blue' ? 'small' : 'standard'
+      const tier = id === 'free' ? 'standard' : 'small'
       await service.admin('POST', '/tenants', { id, tier, allowed_tiers: [tier], limits })
     }
     const rows = await cli.json('usage', '--limits')

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  appendFile,
   chmod,
   chown,
   cp,
@@ -14,6 +15,7 @@ import {
   rm,
   rmdir,
   stat,
+  truncate,
   writeFile,
 } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -24,6 +26,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   type EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from '../../src/embedded-postgres/embedded-postgres.ts'
 import { openHome } from '../../src/embedded-postgres/home.ts'
@@ -35,6 +38,7 @@ import { type DatabaseUser, findDatabaseUser } from '../../src/embedded-postgres
 import { systemClock as clock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
+import { adjustableClock, promptedClock } from '../support/adjustable-clock.ts'
 import { isOpenToAll, ordinaryUser, programAs, runAs, source } from '../support/ordinary-user.ts'
 
 const asRoot = process.getuid?.() === 0
@@ -90,7 +94,7 @@ async function folder(mode = 0o755): Promise<string> {
 /** Nothing here is lost by a crash of the machine, so only the test of that waits for the disk. */
 async function start(
   directory = dataDir,
-  options: { durable?: boolean } = { durable: false },
+  options: Partial<Pick<EmbeddedPostgresOptions, 'durable' | 'clock'>> = { durable: false },
 ): Promise<EmbeddedPostgres> {
   const embedded = await startEmbeddedPostgres({ dataDir: directory, logger, clock, random, ...options })
   started.add(embedded)
@@ -209,6 +213,20 @@ describe('the embedded Postgres', () => {
     expect((await readdir(directory)).filter(name => name.includes('.new-'))).toEqual([])
   })
 
+  it('has nothing of the environment, where the secrets of the service are', async () => {
+    vi.stubEnv('MINTMARK_PEPPERS', 'p1:of-the-service')
+    const { ownerUrl } = await start()
+    vi.unstubAllEnvs()
+    await query(ownerUrl, 'create table environment (line text)')
+    await query(ownerUrl, "copy environment from program 'env'")
+    const { names } = await query(
+      ownerUrl,
+      "select array_agg(split_part(line, '=', 1)) as names from environment",
+    )
+    expect(names).toContain('PATH')
+    expect(names).not.toContain('MINTMARK_PEPPERS')
+  })
+
   it('rotates a long log', async () => {
     const { directory, stop } = await start()
     await stop()
@@ -217,6 +235,15 @@ describe('the embedded Postgres', () => {
     await start()
     expect((await stat(file)).size).toBeLessThan(10_000)
     expect(await stat(`${file}.1`)).toMatchObject({ size: 9 * 1024 * 1024, mode: 0o100600 })
+  })
+
+  it('rotates a log that grows while it runs', async () => {
+    const prompted = promptedClock(60_000)
+    const { directory } = await start(dataDir, { durable: false, clock: prompted })
+    const file = join(directory, 'postgres.log')
+    await appendFile(file, Buffer.alloc(9 * 1024 * 1024, '.'))
+    await prompted.runJobs()
+    expect((await stat(file)).size).toBeLessThan(10_000)
   })
 
   it('leads a separate process group, so that Ctrl-C does not reach it', async () => {
@@ -234,6 +261,42 @@ describe('the embedded Postgres', () => {
     const next = await start()
     expect(await query(next.ownerUrl, 'select one from survived')).toEqual({ one: 1 })
   })
+})
+
+it('ends with a process that exits without stopping it', async () => {
+  const { child, says } = startElsewhere()
+  const pid = await postmasterOf((await says('ownerUrl')) as unknown as EmbeddedPostgres)
+  child.stdin.end()
+  await once(child, 'exit')
+  await vi.waitFor(() => expect(runs(pid)).toBe(false), 15_000)
+})
+
+it('is stopped at once when a fast shutdown takes over thirty seconds', async () => {
+  const slow = adjustableClock()
+  const embedded = await start(dataDir, { durable: false, clock: slow })
+  const file = join(embedded.directory, 'postgres.log')
+  const begin = (await stat(file)).size
+  const logs = (request: string) =>
+    vi.waitFor(
+      async () =>
+        expect((await readFile(file)).subarray(begin).toString()).toContain(`received ${request} request`),
+      15_000,
+    )
+  const client = new pg.Client(embedded.ownerUrl).on('error', () => {})
+  await client.connect()
+  const backend = (await client.query('select pg_backend_pid() as pid')).rows[0].pid
+  process.kill(backend, 'SIGSTOP')
+  try {
+    const stopping = embedded.stop()
+    await logs('fast shutdown')
+    slow.forward(31)
+    await logs('immediate shutdown')
+    process.kill(backend, 'SIGCONT')
+    await stopping
+  } finally {
+    if (runs(backend)) process.kill(backend, 'SIGCONT')
+    await client.end().catch(() => {})
+  }
 })
 
 describe('after a kill -9', () => {
@@ -402,6 +465,22 @@ describe('fails with the cure for', () => {
     await writeFile(file, `${good}\nwork_memory = lots\n`)
     expect(await refusal(start())).toMatch(/ended \(exit code 1\).*postgres\.log:\n.*work_memory/s)
     await writeFile(file, good)
+  })
+
+  it('passwords that the server does not accept, without a long wait', async () => {
+    const { directory, stop } = await start()
+    await stop()
+    const [file, log] = [join(directory, 'credentials.json'), join(directory, 'postgres.log')]
+    const good = await readFile(file, 'utf8')
+    await writeFile(file, JSON.stringify({ ...JSON.parse(good), owner: 'another' }))
+    await truncate(log)
+    // Two seconds, of the two minutes that a recovery may take.
+    const quick = { ...clock, monotonicMs: () => 4 * clock.monotonicMs() }
+    expect(await refusal(start(dataDir, { durable: false, clock: quick }))).toMatch(
+      /did not answer: password authentication failed.*postgres\.log:/s,
+    )
+    await writeFile(file, good)
+    expect((await readFile(log, 'utf8')).match(/FATAL: +password/g)?.length).toBeLessThan(100)
   })
 })
 
@@ -585,6 +664,7 @@ describe.skipIf(!asRoot)('as root, whose Postgres runs as another user (needs ro
   it.each([
     ['belongs to someone else', 0o755, 65534, /belongs to user 65534/],
     ['can be written to by others', 0o777, 0, /is writable by other users/],
+    ['can be written to by a group', 0o775, 0, /is writable by other users/],
   ])('refuses a home that %s', async (_, mode, uid, message) => {
     const directory = await folder()
     await mkdir(join(directory, 'postgres'))

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { newPair } from '../identity-providers/assertions.ts'
 import { withAnotherEnd } from '../support/altered.ts'
 import { type ServiceProcess, startProcess } from '../support/service-process.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -11,6 +12,7 @@ const secret = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`
 /** The first configuration of an installation; every replica has it by default. */
 const first = { ...testEnvironment(), MINTMARK_PEPPERS: secret('p1'), MINTMARK_ENCRYPTION_KEYS: secret('e1') }
 const P1 = first.MINTMARK_PEPPERS
+const E1 = first.MINTMARK_ENCRYPTION_KEYS
 const P2 = secret('p2')
 
 let database: TestDatabase
@@ -196,6 +198,54 @@ describe('a replica that lacks a pepper which another adds later', () => {
     expect((await service.admin('DELETE', `/tenants/${tenantId}?cascade=true`)).status).toBe(204)
     return key
   }
+})
+
+describe('an encryption key that only one seal depends on is not dropped, when it seals', () => {
+  const { jwk } = newPair('one')
+  const hash = 'ab'.repeat(32)
+  it.each<[what: string, path: string, body: object]>([
+    [
+      'an identity provider',
+      '/identity-providers',
+      { kind: 'oidc', issuer: 'https://a.example.com', audiences: ['mintmark'], jwks: { keys: [jwk] } },
+    ],
+    [
+      'a credential of a key',
+      '/tenants/acme/workload-keys',
+      { credential: { type: 'public_key', jwks: { keys: [jwk] } } },
+    ],
+    [
+      'an imported secret',
+      '/imported-clients',
+      { clients: [{ client_id: 'legacy', tenant: 'acme', scheme: 'sha256', hash }] },
+    ],
+  ])('%s', async (_, path, body) => {
+    const before = await replica()
+    await before.tenantWithKey({ id: 'acme' })
+    const E2 = secret('e2')
+    const moved = await replica({ MINTMARK_ENCRYPTION_KEYS: `${E2},${E1}` })
+    expect((await moved.admin('POST', '/signing-keys/rewrap')).status).toBe(200)
+    // Made on a replica that is not replaced yet.
+    const made = await before.admin('POST', path, body)
+    expect(made.status, made.text).toBeLessThan(300)
+    const early = await replica({ MINTMARK_ENCRYPTION_KEYS: E2 }, false)
+    expect(await reasonOf(early)).toMatch(/encryption key "e1", which MINTMARK_ENCRYPTION_KEYS lacks/)
+    expect((await moved.admin('POST', '/signing-keys/rewrap')).status).toBe(200)
+    await replica({ MINTMARK_ENCRYPTION_KEYS: E2 })
+  })
+})
+
+it('a replica with longer times lengthens those of the record, a shorter one does not, and its version stays', async () => {
+  const shown = async (service: TestService) => {
+    const { headers, body } = await service.admin('GET', '/installation')
+    const { longest_token_ttl_seconds: ttl, longest_staleness_seconds: staleness } = body.policy
+    return { etag: headers.get('etag'), ttl, staleness }
+  }
+  const first = await shown(await replica())
+  expect(first).toMatchObject({ ttl: 300, staleness: 900 })
+  const longer = { MINTMARK_TOKEN_TTL_SECONDS: '600', MINTMARK_STALENESS_SECONDS: '1800' }
+  expect(await shown(await replica(longer))).toEqual({ ...first, ttl: 600, staleness: 1800 })
+  expect(await shown(await replica())).toEqual({ ...first, ttl: 600, staleness: 1800 })
 })
 
 describe('three processes that start at once on a migrated, empty database', () => {

@@ -2,6 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { MESSAGE_CHANNEL } from '../../src/database/change-feed.ts'
 import { CurrentClient } from '../../src/database/current-client.ts'
+import { Database } from '../../src/database/database.ts'
+import { ReplicaQuestions } from '../../src/installation/replica-questions.ts'
+import { createLogger } from '../../src/system/logger.ts'
+import { systemRandom } from '../../src/system/random.ts'
+import { Secret } from '../../src/system/secret.ts'
+import { adjustableClock } from '../support/adjustable-clock.ts'
 import { startReplica, startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, until } from '../support/until.ts'
@@ -155,6 +161,60 @@ describe('a replica that does not answer', () => {
       20_000,
     )
     await third.stop()
+  })
+})
+
+describe('a question', () => {
+  /** Two with a key of their own: the replicas of this file neither answer nor receive them. */
+  async function twoWith(answer: () => unknown[]) {
+    const url = one.database.applicationUrl
+    const database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+    const listener = new CurrentClient({ url: () => url }, {})
+    onTestFinished(async () => {
+      await listener.end()
+      await database.close()
+    })
+    const clock = adjustableClock()
+    clock.freeze()
+    const encryptionKeys = [{ id: 'x', key: new Secret(randomBytes(32)) }]
+    const countOthers = async () => 1
+    const shared = { database, clock, random: systemRandom, encryptionKeys, countOthers, answer }
+    const [asking, answering] = [new ReplicaQuestions(shared), new ReplicaQuestions(shared)]
+    await listener.connect()
+    const question = new Promise<string>(resolve => {
+      listener.on('notification', ({ payload = '' }) => {
+        asking.heard(payload)
+        if (/^question:[^:]+:x:/.test(payload)) resolve(payload)
+      })
+    })
+    await listener.query(`LISTEN ${MESSAGE_CHANNEL}`)
+    return { clock, asking, answering, question }
+  }
+
+  it('that someone in the database repeats is answered fifty times a second at most', async () => {
+    let answered = 0
+    const { clock, asking, answering, question } = await twoWith(() => {
+      answered++
+      return []
+    })
+    const asked = asking.ask({ key: 'key_0' })
+    const repeated = await question
+    for (let times = 0; times < 60; times++) answering.heard(repeated)
+    expect(answered).toBe(50)
+    clock.forward(1)
+    answering.heard(repeated)
+    expect(answered).toBe(51)
+    expect(await asked).toEqual({ running: 1, answers: [[]] })
+  })
+
+  it('is answered with the first of what is too long for one message', async () => {
+    const found = Array.from({ length: 100 }, (_, at) => `${at} ${'x'.repeat(200)}`)
+    const { asking, answering, question } = await twoWith(() => found)
+    const asked = asking.ask({ key: 'key_0' })
+    answering.heard(await question)
+    const [answer] = ((await asked)?.answers ?? []) as string[][]
+    expect(answer).toEqual(found.slice(0, answer?.length))
+    expect(answer?.length).toBeGreaterThan(10)
   })
 })
 

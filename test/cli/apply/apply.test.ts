@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { newPair } from '../../identity-providers/assertions.ts'
 import { startTestService, type TestService } from '../../support/test-service.ts'
 import { mintmark } from '../mintmark.ts'
 import { applying } from './applying.ts'
@@ -183,6 +184,52 @@ describe('Objects of others', () => {
     expect((await service.admin('GET', '/tiers/t-mine')).status).toBe(404)
     expect((await service.admin('GET', '/tiers/shared')).status).toBe(200)
     expect((await at.run('diff', mine(), '--prune')).code).toBe(0)
+  })
+
+  it.each(['active', 'disabled'])(
+    '--prune deletes no tenant with a key of no set that is %s',
+    async state => {
+      expect((await at.run('apply', mine(tier('t-left'), tenant(`with-${state}`)))).code).toBe(0)
+      const { id } = await admin('POST', `/tenants/with-${state}/keys`, { name: 'by-hand' })
+      if (state === 'disabled') await admin('POST', `/keys/${id}/disable`)
+      const { code, stderr } = await at.run('apply', mine(), '--prune', '--yes')
+      expect([code, stderr]).toEqual([
+        5,
+        expect.stringMatching(`nothing was changed:\\n.*its key ${id} \\("by-hand"\\) belongs to no set`),
+      ])
+      expect((await service.admin('GET', '/tiers/t-left')).status).toBe(200)
+      await admin('POST', `/keys/${id}/revoke`)
+      expect((await at.run('apply', mine(), '--prune', '--yes')).code).toBe(0)
+    },
+  )
+
+  it('a revoked key of no set is not taken over, and its name is given to a new one', async () => {
+    expect((await at.run('apply', mine(tenant('renewed')))).code).toBe(0)
+    const { id } = await admin('POST', '/tenants/renewed/keys', { name: 'one' })
+    await admin('POST', `/keys/${id}/revoke`)
+    const { code, stdout } = await at.run('apply', mine(tenant('renewed'), key('renewed', 'one')))
+    expect([code, stdout]).toEqual([0, expect.stringContaining('create key renewed/one')])
+    expect((await keysOf('renewed')).map(({ state }) => state).toSorted()).toEqual(['active', 'revoked'])
+  })
+
+  it('a credential that changes is added before the former one is deleted', async () => {
+    const withJwk = ({ kid, jwk }: ReturnType<typeof newPair>) =>
+      mine(
+        tenant('changing'),
+        `${key('changing', 'one')}\ncredentials:\n  - type: public_key\n    jwks: ${JSON.stringify({ keys: [{ ...jwk, kid }] })}`,
+      )
+    const [before, after] = [newPair('before'), newPair('after')]
+    expect((await at.run('apply', withJwk(before))).code).toBe(0)
+    const { code, stdout } = await at.run('apply', withJwk(after))
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(
+        /create credential of key changing\/one.*delete credential of key changing\/one/s,
+      ),
+    ])
+    const [{ id } = { id: '' }] = await keysOf('changing')
+    const { data } = await admin('GET', `/keys/${id}/credentials`)
+    expect(data).toMatchObject([{ jwks: { keys: [{ kid: 'after' }] } }])
   })
 
   it('a key can be renamed, and a revoked one is replaced', async () => {

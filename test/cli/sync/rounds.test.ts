@@ -207,6 +207,9 @@ describe('the lease of sync', () => {
     expect(await two.hold()).toBe(false)
     clock.forward(2)
     expect([await two.hold(), await one.hold()]).toEqual([true, false])
+    // A process gives back only its own.
+    await one.release()
+    expect(await one.hold()).toBe(false)
     await two.release()
     expect(await one.hold()).toBe(true)
   })
