@@ -151,6 +151,26 @@ describe('A provider whose keys are fetched', () => {
     }
   })
 
+  it('is not read over http in production, not even on this host', async () => {
+    const production = await startTestService({
+      env: { ...mintmark.environment, NODE_ENV: 'production', MINTMARK_SNAPSHOT_DIR: '' },
+      database: mintmark.database,
+      overrides: { clock },
+    })
+    try {
+      const requested = one.requests
+      type Fetches = { fetch: { last_error: { message: string } | null } | null }[]
+      const fetches = async (): Promise<Fetches> =>
+        (await production.admin('GET', '/identity-providers')).body.data
+      const tried = await until('it tried', fetches, all => all.every(({ fetch }) => fetch?.last_error))
+      for (const { fetch } of tried) expect(fetch?.last_error?.message).toContain('begin with https')
+      expect(await exchange(one, old, production)).toBe(503)
+      expect(one.requests).toBe(requested)
+    } finally {
+      await production.stop()
+    }
+  })
+
   it('rotates its keys under load, and no exchange fails', async () => {
     const statuses: number[] = []
     const load = { signer: old, over: false }
