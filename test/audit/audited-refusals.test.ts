@@ -122,6 +122,8 @@ it('a refusal of the last moment before a stop is audited', async () => {
   const neverFlushing: Clock = {
     ...systemClock,
     every: (ms, task) => (ms === 5_000 ? () => {} : systemClock.every(ms, task)),
+    // How long a stop waits for them.
+    sleep: (ms, signal) => systemClock.sleep(ms === 1_000 ? 20_000 : ms, signal),
   }
   const replica = await startReplica(mintmark, {}, { clock: neverFlushing })
   const headers = { authorization: `Bearer ${administrator.secret}` }

@@ -111,7 +111,7 @@ describe('mintmark doctor', () => {
   it.each([
     ['first', [3, 0]],
     ['last', [0, 3]],
-  ])('the worst of a metric with labels: %s', async (_, values) => {
+  ])('reports the worst value of a metric with labels, which is the %s', async (_, values) => {
     const lines = values.map((value, at) => `mintmark_untrusted_rows{kind="kind_${at}"} ${value}`)
     const server = createServer((req, res) => {
       const isReady = req.url === '/readyz'

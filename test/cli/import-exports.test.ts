@@ -130,7 +130,7 @@ consumers:
       randomBytes(16).toString('hex'),
     ]
     const text = `keyauth_credentials:
-- {id: with-ttl, key: ${lasting}, consumer: one, ttl: ${ttl}, created_at: ${created}}
+- {id: with-ttl, key: "${lasting}", consumer: one, ttl: ${ttl}, created_at: ${created}}
 consumers:
 - {id: one, username: web-app}
 `

@@ -4,10 +4,12 @@ import { MESSAGE_CHANNEL } from '../../src/database/change-feed.ts'
 import { CurrentClient } from '../../src/database/current-client.ts'
 import { Database } from '../../src/database/database.ts'
 import { ReplicaQuestions } from '../../src/installation/replica-questions.ts'
+import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { Secret } from '../../src/system/secret.ts'
 import { adjustableClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import { startReplica, startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { BUSY, until } from '../support/until.ts'
@@ -165,16 +167,19 @@ describe('a replica that does not answer', () => {
 })
 
 describe('a question', () => {
-  /** Two with a key of their own: the replicas of this file neither answer nor receive them. */
+  /** Two that ask and answer, with an encryption key of their own: the replicas of this file neither answer nor receive them. */
   async function twoWith(answer: () => unknown[]) {
     const url = one.database.applicationUrl
-    const database = new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+    const logger = createLogger('silent')
+    const database = new Database({ url, maxConnections: 2, logger, timeouts: PATIENT })
     const listener = new CurrentClient({ url: () => url }, {})
     onTestFinished(async () => {
       await listener.end()
       await database.close()
     })
-    const clock = adjustableClock()
+    // The answer may take as long as it does on a busy machine.
+    const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(30 * ms, signal)
+    const clock = { ...adjustableClock(), sleep }
     clock.freeze()
     const encryptionKeys = [{ id: 'x', key: new Secret(randomBytes(32)) }]
     const countOthers = async () => 1

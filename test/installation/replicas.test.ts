@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { Replicas } from '../../src/installation/replicas.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
 /** The list of replicas, of which some stopped without leaving it. */
@@ -10,7 +11,8 @@ let home: TestDatabase
 let database: Database
 beforeAll(async () => {
   home = await createTestDatabase()
-  database = new Database({ url: home.applicationUrl, maxConnections: 1, logger: createLogger('silent') })
+  const [url, logger] = [home.applicationUrl, createLogger('silent')]
+  database = new Database({ url, maxConnections: 1, logger, timeouts: PATIENT })
 })
 afterAll(async () => {
   await database.close()

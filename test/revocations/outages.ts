@@ -79,7 +79,7 @@ export async function checkCutOff(checks: Checks, environment: Environment, sett
   await cutOff.process.kill()
 }
 
-/** A key that it found in Postgres is not enough to exchange it again without: the tenant comes with the change feed. */
+/** Without Postgres a replica exchanges a key only if it has read the tenant from the change feed: to have found the key in Postgres before is not enough. */
 async function hasFollowed(replica: Replica, other: Replica): Promise<void> {
   const position = async ({ urls }: Replica) =>
     (await scrape(urls.ops)).series.get('mintmark_feed_position') ?? Number.NaN

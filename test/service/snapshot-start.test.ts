@@ -257,7 +257,11 @@ describe('a replica that starts without Postgres and with a snapshot', () => {
       ({ body }) => body.warning === undefined,
     )
     expect(healed.body).toMatchObject({ status: 'ready' })
-    expect((await replica.admin('GET', '/tenants')).status).toBe(200)
+    await until(
+      'administrators are served',
+      () => replica.admin('GET', '/tenants'),
+      ({ status }) => status === 200,
+    )
     expect(replica.logs.some(line => line.includes('following its changes again'))).toBe(true)
     expect(replica.logs.some(line => line.includes('reloading'))).toBe(false)
   })

@@ -62,7 +62,7 @@ it('denies the tokens of a key or tenant that changed here and cannot be read', 
 it.each([
   [10_000, 0.1],
   [50, 0.0005],
-])('of %d entries is sent to gateways again %d s after it was encoded, and not before', (size, seconds) => {
+])('with %d entries is sent to gateways again %d s after it was encoded, and not before', (size, seconds) => {
   const clock = adjustableClock()
   clock.freeze()
   const entry = (index: number) => ({ claim: 'jti', value: `j${index}`, endsAt: 1 }) as const

@@ -1,6 +1,7 @@
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { formatCredential } from '../../src/api-keys/api-key.ts'
+import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { OpenTelemetryTracing, type TraceSettings } from '../../src/tracing/opentelemetry.ts'
@@ -148,7 +149,9 @@ async function traced(
   const collector = await startCollector()
   const common = { url: `${collector.url}/v1/traces`, headers: undefined, serviceName: 'mintmark' }
   const sampling = { attributes: {}, sampler: 'always_on', ratio: 1 } as const
-  const means = { clock: adjustableClock(), logger: createLogger('silent') }
+  // How long the last spans may take to be sent.
+  const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(BUSY * ms, signal)
+  const means = { clock: { ...systemClock, sleep }, logger: createLogger('silent') }
   const tracing = new OpenTelemetryTracing({ ...common, ...sampling, ...settings }, means)
   try {
     await work(tracing)

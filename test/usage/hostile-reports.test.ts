@@ -153,7 +153,7 @@ async function sendOnce(way: Way, secret: string, { json, protobuf }: Any): Prom
   return answer.status
 }
 
-/** A reporter of its own for each test; a service has at most 100. */
+/** A reporter of its own for each test; a service has at most 1,000. */
 async function withReporter(
   test: (reporter: { id: string; secret: string }) => Promise<void>,
 ): Promise<void> {
