@@ -12,7 +12,15 @@ const LAST_REFUSALS_MS = 1_000
 /** What must finish or be closed when the process stops. */
 export type Drained = Pick<
   Parts,
-  'config' | 'system' | 'storage' | 'follower' | 'directory' | 'signing' | 'authentication' | 'administration'
+  | 'config'
+  | 'system'
+  | 'storage'
+  | 'follower'
+  | 'directory'
+  | 'signing'
+  | 'authentication'
+  | 'administration'
+  | 'usage'
 > & {
   listeners: Listeners
   readiness: ReadinessGate
@@ -36,7 +44,7 @@ export async function drain(
   { isReplaced = false }: Stopping,
 ): Promise<void> {
   const { config, system, storage, listeners, readiness, follower, changeListener, jobs } = drained
-  const { directory, signing, authentication, administration } = drained
+  const { directory, signing, authentication, administration, usage } = drained
   const { clock, logger } = system
   const delayMs = config.drainDelaySeconds * 1000
   const deadlineMs = config.drainDeadlineSeconds * 1000
@@ -66,6 +74,7 @@ export async function drain(
     storage.database.close(),
     storage.directoryDatabase.close(),
     storage.usageDatabase?.close(),
+    usage.reader.close(),
     system.tracing?.close(),
   ])
   logger.info('stopped')

@@ -166,9 +166,9 @@ function explainingOf(served: Served): Explaining {
 /** Reports of usage over HTTP and over gRPC. */
 function serveUsage(listeners: Listeners, services: RequestServices, served: Served): void {
   const { clock } = served.system
-  const { reporters, records } = served.usage
+  const { reporters, reader, records } = served.usage
   const readiness = served.readiness.withDatabase
-  const receiver = { reporters, queue: new ReportQueue({ records, clock }), readiness }
+  const receiver = { reporters, queue: new ReportQueue({ reader, records, clock }), readiness }
   listeners.otlpHttp.serve(otlpReceiver(receiver), services)
   const { methods, admits } = logsService({ ...receiver, clock, ...services })
   listeners.otlpGrpc.serve(methods, readiness, services.logger, admits)

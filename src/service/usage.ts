@@ -1,5 +1,6 @@
 import type { KeyDigests } from '../api-keys/key-digest.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
+import { ReportReader } from '../telemetry/report-reader.ts'
 import { KnownReporters } from '../usage/known-reporters.ts'
 import { UsageRecords } from '../usage/usage-records.ts'
 import type { Storage, System } from './storage.ts'
@@ -13,6 +14,7 @@ export const USAGE_ROLLUP_MS = 20_000
 export interface UsageParts {
   /** Reporters in memory. */
   reporters: KnownReporters
+  reader: ReportReader
   records: UsageRecords
 }
 
@@ -35,6 +37,7 @@ export function buildUsage(
         )
       },
     }),
+    reader: new ReportReader(),
     records: new UsageRecords({ database: usageDatabase, policy, now: () => time.now() }),
   }
 }

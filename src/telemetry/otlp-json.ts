@@ -16,7 +16,7 @@ import {
 
 /** A request has ten levels; nested bodies and attributes are skipped, but parsed. */
 const DEEPEST = 32
-/** It is parsed at once, which holds up other requests: unlike protobuf, which is read in turns. */
+/** It is parsed as a whole, and then takes many times as much memory: unlike protobuf, which is read record by record. */
 const LONGEST_JSON_BYTES = 1_048_576
 
 /** As `recordsInProtobuf`. @throws {UnreadableReport} */

@@ -9,7 +9,8 @@ import { routeTable } from '../http/route-table.ts'
 import type { KnownReporters } from '../usage/known-reporters.ts'
 import type { LiveReporter } from '../usage/usage-reporter.ts'
 import { answerReport, type Encoding, refuseReport } from './otlp-answer.ts'
-import { LONGEST_REPORT_BYTES, MOST_HELD_BYTES, type ReportQueue } from './report-queue.ts'
+import { LONGEST_REPORT_BYTES } from './read-report.ts'
+import { MOST_HELD_BYTES, type ReportQueue } from './report-queue.ts'
 import { reporterOf, SEND_A_SECRET } from './reporter-secret.ts'
 
 interface Receiver {

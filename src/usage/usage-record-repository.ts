@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Handle } from '../database/database.ts'
-import type { Rejection, UsageRecord } from './usage-record.ts'
+import type { Rejection } from './usage-record.ts'
+import type { RecordColumns, Rejections } from './usage-record-batch.ts'
 
 /** Partitions of usage_records: each holds one hour in turn (db/migrations/0018_usage.sql). */
 const SLOTS = 32
@@ -23,7 +24,7 @@ export const openFrom = (dedupSeconds: number) => sql<Date>`
 /** `counted` records are new; the others were counted before, or rejected for one of the reasons. */
 export interface Booking {
   counted: number
-  rejected: Partial<Record<Rejection, number>>
+  rejected: Rejections
 }
 
 /**
@@ -34,23 +35,20 @@ export interface Booking {
 export async function bookRecords(
   trx: Handle,
   reporterId: string,
-  records: readonly UsageRecord[],
+  columns: RecordColumns,
   { dedupSeconds, hours }: { dedupSeconds: number; hours: readonly number[] },
 ): Promise<Booking | undefined> {
-  const column = <T>(of: (record: UsageRecord) => T) => records.map(of)
   const { rows } = await sql<{ result: Rejection | 'counted' | 'reporter'; count: number }>`
     WITH reporter AS (
       SELECT id FROM usage_reporters WHERE id = ${reporterId} AND deleted_at IS NULL
     ), ledger AS MATERIALIZED (
       SELECT ${openFrom(dedupSeconds)} AS open_from
     ), incoming AS (
-      SELECT id, number, to_timestamp(number * 3600.0) AS hour, tenant, key, model, refused, estimated, input, cached, output
+      SELECT decode(id, 'hex') AS id, number, to_timestamp(number * 3600.0) AS hour, tenant, key, model, refused, estimated, input, cached, output
       FROM unnest(
-        ${column(({ id }) => id)}::bytea[], ${column(({ hour }) => hour)}::int[], ${column(({ tenantId }) => tenantId)}::text[],
-        ${column(({ keyId }) => keyId)}::text[], ${column(({ model }) => model)}::text[],
-        ${column(({ refused }) => refused)}::bool[], ${column(({ estimated }) => estimated)}::bool[],
-        ${column(({ inputTokens }) => inputTokens)}::bigint[], ${column(({ cachedInputTokens }) => cachedInputTokens)}::bigint[],
-        ${column(({ outputTokens }) => outputTokens)}::bigint[]
+        ${columns.id}::text[], ${columns.hour}::int[], ${columns.tenantId}::text[], ${columns.keyId}::text[],
+        ${columns.model}::text[], ${columns.refused}::bool[], ${columns.estimated}::bool[], ${columns.inputTokens}::bigint[],
+        ${columns.cachedInputTokens}::bigint[], ${columns.outputTokens}::bigint[]
       ) AS r (id, number, tenant, key, model, refused, estimated, input, cached, output)
     ), named AS MATERIALIZED (
       SELECT i.*, coalesce(k.id, '') AS known_key, coalesce(m.name, '') AS known_model,

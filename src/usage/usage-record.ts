@@ -11,8 +11,8 @@ export type AttributeValue = string | number | boolean | readonly string[]
 
 /** One request, as it is counted. */
 export interface UsageRecord {
-  /** The first 16 bytes of the SHA-256 of the gateway's id. */
-  id: Buffer
+  /** The first 16 bytes of the SHA-256 of the gateway's id, in hex. */
+  id: string
   /** Hours since 1970. */
   hour: number
   tenantId: string
@@ -67,11 +67,17 @@ const KEY_ID = /^key_[0-9A-Za-z]{16}$/
 /** More tokens, and bytes, than any request can have; so few that no sum of them is too large for its column. */
 const MOST_COUNTED = 2 ** 32
 
-/** Reads a record by the attributes of docs/guides/usage.md. `now` in epoch milliseconds, of the database. */
-export function readUsageRecord(
-  { at, attributes }: ReportedRecord,
-  by: { audiences: readonly string[]; dedupSeconds: number; now: number },
-): ReadRecord {
+/** What a record is accepted by. */
+export interface AcceptedBy {
+  /** Those of its reporter. */
+  audiences: readonly string[]
+  dedupSeconds: number
+  /** Epoch milliseconds, of the database. */
+  now: number
+}
+
+/** Reads a record by the attributes of docs/guides/usage.md. */
+export function readUsageRecord({ at, attributes }: ReportedRecord, by: AcceptedBy): ReadRecord {
   const tenantId = textOf(attributes, 'mintmark.tenant')
   if (tenantId === undefined) return 'ignored'
   const id = textOf(attributes, 'mintmark.request.id')
@@ -85,7 +91,7 @@ export function readUsageRecord(
   if (at > by.now + FUTURE_MS) return { rejected: 'in_future' }
   if (!audiencesOf(attributes).some(name => by.audiences.includes(name))) return { rejected: 'audience' }
   const named = {
-    id: hash('sha256', id, 'buffer').subarray(0, 16),
+    id: hash('sha256', id).slice(0, 32),
     hour: Math.floor(at / HOUR_MS),
     tenantId,
     keyId,

@@ -1,23 +1,10 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../database/database.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
-import {
-  HOUR_MS,
-  REJECTIONS,
-  type ReadRecord,
-  type Rejection,
-  type ReportedRecord,
-  readUsageRecord,
-  type UsageRecord,
-} from './usage-record.ts'
+import { type AcceptedBy, HOUR_MS, REJECTIONS, type Rejection } from './usage-record.ts'
+import { addTo, type RecordBatch, type Rejections } from './usage-record-batch.ts'
 import { bookRecords, pruneUsage, shareLedger } from './usage-record-repository.ts'
 import type { LiveReporter } from './usage-reporter.ts'
 import { nextRollup, pruneRollups, type Rollup, rollUp } from './usage-rollup-repository.ts'
-
-/** Bounds the time of one transaction. */
-const RECORDS_A_TRANSACTION = 500
-/** Between these other requests are answered: reading so many takes about a fifth of a millisecond. */
-const RECORDS_A_TURN = 20
 
 /** The result of one report. */
 export interface Counted {
@@ -46,22 +33,25 @@ export class UsageRecords {
     this.outcomes = { counted: 0, repeated: 0, ignored: 0, ...Object.fromEntries(rejections) } as never
   }
 
+  /** What the records of this reporter are accepted by, now. */
+  acceptedBy({ audiences }: LiveReporter): AcceptedBy {
+    return { audiences, dedupSeconds: this.#policy.policy.usageDedupSeconds, now: this.#now() }
+  }
+
   /**
-   * Counts the records, in parts, once all of them are read: after an error the whole report may be repeated. A reader throws when its
-   * report cannot be read. Undefined: the reporter was deleted. @throws {Unavailable}
+   * Counts the batches of a report, each in a transaction: after an error the whole report may be repeated. `by` is what its records were
+   * accepted by. Undefined: the reporter was deleted. @throws {Unavailable}
    */
   async count(
-    reporter: LiveReporter,
-    readers: readonly (() => ReportedRecord)[],
+    reporterId: string,
+    batches: readonly RecordBatch[],
+    by: AcceptedBy,
   ): Promise<Counted | undefined> {
-    const dedupSeconds = this.#policy.policy.usageDedupSeconds
-    const by = { audiences: reporter.audiences, dedupSeconds, now: this.#now() }
-    const read = await inTurns(readers, reader => readUsageRecord(reader(), by))
-    const rejected: Counts = {}
-    for (let begin = 0; begin < read.length || begin === 0; begin += RECORDS_A_TRANSACTION) {
-      const part = await this.#countPart(reporter.id, read.slice(begin, begin + RECORDS_A_TRANSACTION), by)
+    const rejected: Rejections = {}
+    for (const batch of batches) {
+      const part = await this.#countBatch(reporterId, batch, by)
       if (!part) return undefined
-      add(rejected, part)
+      addTo(rejected, part)
     }
     return { rejected: total(rejected), message: messageOf(rejected) }
   }
@@ -95,30 +85,19 @@ export class UsageRecords {
   }
 
   /** Returns what was rejected. */
-  async #countPart(
+  async #countBatch(
     reporterId: string,
-    read: readonly ReadRecord[],
-    { dedupSeconds, now }: { dedupSeconds: number; now: number },
-  ): Promise<Counts | undefined> {
-    const rejected: Counts = {}
-    const records = new Map<string, UsageRecord>()
-    let [ignored, readable] = [0, 0]
-    for (const one of read) {
-      if (one === 'ignored') ignored++
-      else if ('rejected' in one) add(rejected, { [one.rejected]: 1 })
-      else {
-        readable++
-        const name = one.record.id.toString('latin1')
-        if (!records.has(name)) records.set(name, one.record)
-      }
-    }
+    { columns, readable, ignored, rejected: unreadable }: RecordBatch,
+    { dedupSeconds, now }: AcceptedBy,
+  ): Promise<Rejections | undefined> {
     const hours = hoursOf(now, dedupSeconds)
     const booked = await this.#database.write(async trx => {
       await shareLedger(trx)
-      return bookRecords(trx, reporterId, [...records.values()], { dedupSeconds, hours })
+      return bookRecords(trx, reporterId, columns, { dedupSeconds, hours })
     })
     if (!booked) return undefined
-    add(rejected, booked.rejected)
+    const rejected = { ...unreadable }
+    addTo(rejected, booked.rejected)
     this.outcomes.ignored += ignored
     this.outcomes.counted += booked.counted
     this.outcomes.repeated += readable - booked.counted - total(booked.rejected)
@@ -128,15 +107,6 @@ export class UsageRecords {
   }
 }
 
-async function inTurns<From, To>(all: readonly From[], of: (one: From) => To): Promise<To[]> {
-  const done: To[] = []
-  for (const one of all) {
-    if (done.length > 0 && done.length % RECORDS_A_TURN === 0) await setImmediate()
-    done.push(of(one))
-  }
-  return done
-}
-
 /** The hours of which records are accepted. */
 function hoursOf(now: number, dedupSeconds: number): number[] {
   const oldest = Math.floor(now / HOUR_MS - dedupSeconds / 3600)
@@ -144,16 +114,9 @@ function hoursOf(now: number, dedupSeconds: number): number[] {
   return Array.from({ length: newest - oldest + 1 }, (_, index) => oldest + index)
 }
 
-type Counts = Partial<Record<Rejection, number>>
+const total = (counts: Rejections) => Object.values(counts).reduce((sum, count) => sum + count, 0)
 
-function add(to: Counts, from: Counts): void {
-  for (const [name, count] of Object.entries(from) as [Rejection, number][])
-    to[name] = (to[name] ?? 0) + count
-}
-
-const total = (counts: Counts) => Object.values(counts).reduce((sum, count) => sum + count, 0)
-
-const messageOf = (counts: Counts) =>
+const messageOf = (counts: Rejections) =>
   (Object.entries(counts) as [Rejection, number][])
     .map(([name, count]) => `${count} ${count === 1 ? 'record' : 'records'} ${REJECTIONS[name]}`)
     .join('; ')

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { CurrentPolicy } from '../../src/installation/current-policy.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { readUsageRecord } from '../../src/usage/usage-record.ts'
+import { batchesOf } from '../../src/usage/usage-record-batch.ts'
 import { UsageRecords } from '../../src/usage/usage-records.ts'
 import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -201,7 +203,10 @@ it('counts a record once that was first sent with a time in the next hour', asyn
     ...{ id: reporter.id, audiences: ['vllm'], digest: '', pepperId: '' },
     ...{ secretId: 'x', endsAt: null },
   }
-  for (const at of [end + 5_000, end - 11_000]) await records.count(live, [() => ({ at, attributes })])
+  for (const at of [end + 5_000, end - 11_000]) {
+    const by = records.acceptedBy(live)
+    await records.count(live.id, batchesOf([readUsageRecord({ at, attributes }, by)]), by)
+  }
   expect(records.outcomes).toMatchObject({ counted: 1, repeated: 1 })
   await own.close()
 })

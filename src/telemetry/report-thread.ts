@@ -1,0 +1,22 @@
+import { parentPort } from 'node:worker_threads'
+import { RequestError } from '../http/request-error.ts'
+import { readReport } from './read-report.ts'
+import type { ReportQuestion, ReportResult } from './report-reader.ts'
+import { UnreadableReport } from './unreadable-report.ts'
+
+/** The thread of report-reader.ts: reads one report after another. */
+
+parentPort?.on('message', (question: ReportQuestion) => parentPort?.postMessage(resultOf(question)))
+
+function resultOf({ number, report, by }: ReportQuestion): ReportResult {
+  // A Buffer arrives as the Uint8Array that it is.
+  const { buffer, byteOffset, byteLength } = report.body
+  try {
+    const body = Buffer.from(buffer, byteOffset, byteLength)
+    return { number, batches: readReport({ ...report, body }, by) }
+  } catch (error) {
+    if (error instanceof UnreadableReport) return { number, unreadable: error.message }
+    if (error instanceof RequestError) return { number, status: error.status, message: error.message }
+    return { number, fault: error }
+  }
+}
