@@ -1,13 +1,13 @@
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { Environment } from '../test/faults/environment/environment.ts'
 import type { Postgres } from '../test/faults/environment/postgres.ts'
-import { exchangeForm, FORM_HEADERS, type Replica } from '../test/faults/environment/replica.ts'
+import type { Replica } from '../test/faults/environment/replica.ts'
 import bundleSource from '../test/support/bundled-source.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { type LockWaits, lockWaitsDuring } from './lock-waits.ts'
+import { Placement } from './placement.ts'
 import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
 
 /**
@@ -17,8 +17,7 @@ import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
  *   npm run bench-usage-load -- --seconds 30    a trial run; also --records and --exchanges, a second
  *
  * In each round exchanges are measured while reports go to a receiver that does nothing, then three times as long with reports to the same
- * process, and then with reports to a process that has no exchanges. So the work of the reporting side, which needs the same cores
- * here, is in all three. In some rounds old records and totals are removed. The 99th percentile with reports should be at most BAR times
+ * process, and then with reports to a process that has no exchanges. Placement says which core does what. In some rounds old records and totals are removed. The 99th percentile with reports should be at most BAR times
  * that without; other work on the machine can move it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record
  * was not counted once, or old rows were left.
  */
@@ -27,8 +26,8 @@ const MOST_ROUNDS = 10
 const SECONDS_A_ROUND = 10
 /** Old rows are removed in the first of so many rounds. In use a partition becomes old each hour. */
 const ROUNDS_A_PRUNING = 5
+const WARMING_SECONDS = 5
 const BATCH = 500
-const CONNECTIONS = 32
 const TENANTS = 20
 const KEYS = 5
 const OLD_RECORDS = 100_000
@@ -63,24 +62,39 @@ try {
 process.exit()
 
 async function measure(): Promise<void> {
+  const placement = new Placement()
+  placement.takeLoadCore()
+  const client = placement.startClient()
+  environment.onEnd(() => client.stop())
   const postgres = await environment.postgres()
   const ports = [String(await freePort()), String(await freePort())] as const
   const [replica] = (await Promise.all(
     ports.map(port => environment.replica(postgres.applicationUrl(), { MINTMARK_OTLP_HTTP_PORT: port })),
   )) as [Replica, Replica]
+  placement.putOnServerCore(replica.process.pid)
   const { body: reporter } = await replica.change('/usage-reporters', { name: 'bench', audiences: ['vllm'] })
   await replica.admin('PUT', '/models/base', {})
   const holders = await makeHolders(replica)
   const load: Load = { secret: reporter.secret, holders, rate: records, batch: BATCH }
+  const exchangesFor = async (duration: number, took: number[]) => {
+    const url = `${replica.urls.public}/oauth/token`
+    const secrets = holders.map(({ secret }) => secret)
+    const done = await client.run({ url, secrets, rate: exchanges, seconds: duration })
+    for (const ms of done.ms) took.push(ms)
+    return done.failed
+  }
+  const reported: UsageLoadResult = { sent: 0, failed: 0, ms: [] }
   const reportsTo = async (port: string, duration: number) => {
     const done = await report({ ...load, url: `http://127.0.0.1:${port}`, seconds: duration })
     reported.sent += done.sent
     reported.failed += done.failed
     reported.ms.push(...done.ms)
   }
+  // What is compiled while it runs is compiled before the first round.
+  for (const port of ports)
+    await Promise.all([exchangesFor(WARMING_SECONDS, []), reportsTo(port, WARMING_SECONDS)])
   const count = Math.max(1, Math.min(MOST_ROUNDS, Math.floor(seconds / SECONDS_A_ROUND)))
   const rounds: Round[] = []
-  const reported: UsageLoadResult = { sent: 0, failed: 0, ms: [] }
   const pruned: Pruned = { records: 0, partitions: 0, totals: 0, ms: [] }
   let failed = 0
   let waits: LockWaits = { looked: 0, pruning: 0, others: 0, longestMs: 0 }
@@ -94,22 +108,23 @@ async function measure(): Promise<void> {
     const round: Round = { without: [], together: [], apart: [] }
     const part = seconds / count
     const dropped = report({ ...load, seconds: part / 3 })
-    failed += await exchangesFor(replica, holders, part / 3, round.without)
+    failed += await exchangesFor(part / 3, round.without)
     await dropped
     const during = await lockWaitsDuring(postgres.ownerUrl, /prune_usage/, async () => {
       const reports = reportsTo(ports[0], part)
       // While records of this hour and exchanges arrive, old ones are removed: before the job of the replica would do it.
       const pruning = prunes ? prune(postgres, pruned) : undefined
-      failed += await exchangesFor(replica, holders, part, round.together)
+      failed += await exchangesFor(part, round.together)
       await reports
       await pruning
     })
     waits = sumOf(waits, during)
     const reports = reportsTo(ports[1], part / 3)
-    failed += await exchangesFor(replica, holders, part / 3, round.apart)
+    failed += await exchangesFor(part / 3, round.apart)
     await reports
     rounds.push(round)
   }
+  console.log(`\n${placement.text}`)
   printExchanges(rounds, reported, failed)
   const left = await oldRows(postgres)
   console.log(`
@@ -244,47 +259,6 @@ function report(load: UsageLoad): Promise<UsageLoadResult> {
   return new Promise((resolve, reject) => {
     worker.once('message', resolve)
     worker.once('error', reject)
-  })
-}
-
-/** At a steady rate; durations from the moment at which each was due. Returns how many failed. */
-async function exchangesFor(
-  replica: Replica,
-  holders: readonly Holder[],
-  duration: number,
-  took: number[],
-): Promise<number> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
-  const begun = performance.now()
-  const underWay = new Set<Promise<void>>()
-  let failed = 0
-  for (let number = 0; number < exchanges * duration; number++) {
-    const due = begun + (number * 1000) / exchanges
-    const early = due - performance.now()
-    if (early > 0) await sleep(early)
-    const { secret } = holders[number % holders.length] as Holder
-    const one = exchange(agent, `${replica.urls.public}/oauth/token`, secret).then(status => {
-      took.push(performance.now() - due)
-      if (status !== 200) failed++
-    })
-    underWay.add(one)
-    void one.finally(() => underWay.delete(one))
-  }
-  await Promise.all(underWay)
-  agent.destroy()
-  return failed
-}
-
-function exchange(agent: Agent, url: string, secret: string): Promise<number> {
-  const body = exchangeForm(secret)
-  const headers = { ...FORM_HEADERS, 'content-length': Buffer.byteLength(body) }
-  return new Promise(resolve => {
-    const sent = request(url, { method: 'POST', headers, agent }, answer => {
-      answer.resume()
-      answer.once('end', () => resolve(answer.statusCode ?? 0))
-    })
-    sent.once('error', () => resolve(0))
-    sent.end(body)
   })
 }
 
