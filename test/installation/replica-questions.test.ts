@@ -209,7 +209,10 @@ describe('a question', () => {
     clock.forward(1)
     answering.heard(repeated)
     expect(answered).toBe(51)
-    expect(await asked).toEqual({ running: 1, answers: [[]] })
+    // Further answers may have come before this one was looked at.
+    const seen = await asked
+    expect(seen?.running).toBe(1)
+    expect(seen?.answers[0]).toEqual([])
   })
 
   it('is answered with the first of what is too long for one message', async () => {
