@@ -26,7 +26,7 @@ const MOST_ROUNDS = 10
 const SECONDS_A_ROUND = 10
 /** Old rows are removed in the first of so many rounds. In use a partition becomes old each hour. */
 const ROUNDS_A_PRUNING = 5
-const WARMING_SECONDS = 5
+const WARMING_SECONDS = 15
 const BATCH = 500
 const TENANTS = 20
 const KEYS = 5
