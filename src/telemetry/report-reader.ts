@@ -14,7 +14,7 @@ export interface ReportQuestion {
   by: AcceptedBy
 }
 
-/** What became of it: its records, or an error. Classes of errors do not pass between threads. */
+/** The result: its records, or an error. Classes of errors do not pass between threads. */
 export type ReportResult = { number: number } & (
   | { batches: RecordBatch[] }
   | { unreadable: string }

@@ -162,7 +162,11 @@ describe('A provider whose keys are fetched', () => {
       type Fetches = { fetch: { last_error: { message: string } | null } | null }[]
       const fetches = async (): Promise<Fetches> =>
         (await production.admin('GET', '/identity-providers')).body.data
-      const tried = await until('it tried', fetches, all => all.length === 2 && all.every(({ fetch }) => fetch?.last_error))
+      const tried = await until(
+        'it tried',
+        fetches,
+        all => all.length === 2 && all.every(({ fetch }) => fetch?.last_error),
+      )
       for (const { fetch } of tried) expect(fetch?.last_error?.message).toContain('begin with https')
       expect(await exchange(one, old, production)).toBe(503)
       expect(one.requests).toBe(requested)

@@ -14,7 +14,7 @@ function read(body: Buffer, isPacked = false) {
   return reader.read({ body, isPacked, encoding: 'application/json' }, BY)
 }
 
-/** With so many records of nobody. */
+/** With so many records without a tenant, which are ignored. */
 const report = (records: number) =>
   Buffer.from(
     JSON.stringify({
@@ -36,7 +36,7 @@ it('says what is wrong with a report as the error that it is', async () => {
 })
 
 it('starts again after its thread has ended, and what was being read can be repeated', async () => {
-  const reading = read(report(1)).catch(error => error)
+  const reading = read(report(10_000)).catch(error => error)
   await reader.close()
   expect(await reading).toBeInstanceOf(Unavailable)
   expect(await read(report(1))).toHaveLength(1)
