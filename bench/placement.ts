@@ -1,19 +1,18 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { LOAD_CORE, SERVER_CORE } from './process.ts'
 import type { UsageExchanges, UsageExchangesResult } from './usage-exchanges.ts'
 
 /**
  * Of bench/usage-with-exchanges.ts. Two cores stand for the machines of an installation: one has the process whose exchanges are
- * measured, the other everything else. The client that measures goes before all others there (SCHED_FIFO, sched(7)), because its own
- * waiting for a core is no time that a caller would see.
+ * measured, the other all else. The client goes before others there (nice -10): its own waiting for a core is no time that a caller
+ * would see.
  */
 export class Placement {
   /** Linux with two cores. */
-  readonly #hasCores = availableParallelism() > 1 && works('taskset', '-c', '0', 'true')
-  readonly #isFirst = works('nice', '-n', '-10', 'true')
+  readonly #hasCores = [SERVER_CORE, LOAD_CORE].every(core => works('taskset', '-c', String(core), 'true'))
+  /** nice(1) runs a program even where it may not raise its priority. */
+  readonly #isFirst = works(process.execPath, '-e', 'os.setPriority(-10)')
 
   get text(): string {
     const cores = this.#hasCores
@@ -24,12 +23,11 @@ export class Placement {
 
   /** Also for what this process starts from now on. */
   takeLoadCore(): void {
-    this.#put(process.pid, LOAD_CORE)
+    this.#place(process.pid, LOAD_CORE)
   }
 
-  putOnServerCore(pid: number): void {
-    execFileSync('taskset', ['-a', '-p', '-c', '0,1', String(pid)], { stdio: 'ignore' })
-    execFileSync('taskset', ['-p', '-c', '0', String(pid)], { stdio: 'ignore' })
+  giveServerCore(pid: number): void {
+    this.#place(pid, SERVER_CORE)
   }
 
   startClient(): ExchangeClient {
@@ -37,7 +35,7 @@ export class Placement {
     return new ExchangeClient(this.#isFirst ? ['nice', '-n', '-10', ...command] : command)
   }
 
-  #put(pid: number, core: number): void {
+  #place(pid: number, core: number): void {
     if (this.#hasCores)
       execFileSync('taskset', ['-a', '-p', '-c', String(core), String(pid)], { stdio: 'ignore' })
   }
@@ -46,19 +44,19 @@ export class Placement {
 /** A process of bench/usage-exchanges.ts. */
 export class ExchangeClient {
   readonly #process: ChildProcess
+  #fail: (error: Error) => void = () => {}
 
   constructor([program = '', ...args]: readonly string[]) {
     this.#process = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#process.once('exit', () => this.#fail(new Error('the client of the exchanges has ended')))
   }
 
-  async run(load: UsageExchanges): Promise<UsageExchangesResult> {
-    const ended = once(this.#process, 'exit').then(() => {
-      throw new Error('the client of the exchanges has ended')
+  run(load: UsageExchanges): Promise<UsageExchangesResult> {
+    return new Promise((resolve, reject) => {
+      this.#fail = reject
+      this.#process.once('message', (result: UsageExchangesResult) => resolve(result))
+      this.#process.send(load)
     })
-    const result = once(this.#process, 'message')
-    this.#process.send(load)
-    const [done] = await Promise.race([result, ended])
-    return done
   }
 
   stop(): void {

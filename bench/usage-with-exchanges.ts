@@ -17,8 +17,8 @@ import type { UsageLoad, UsageLoadResult } from './usage-load.ts'
  *   npm run bench-usage-load -- --seconds 30    a trial run; also --records and --exchanges, a second
  *
  * In each round exchanges are measured while reports go to a receiver that does nothing, then three times as long with reports to the same
- * process, and then with reports to a process that has no exchanges. Placement says which core does what. In some rounds old records and totals are removed. The 99th percentile with reports should be at most BAR times
- * that without; other work on the machine can move it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record
+ * process, and then with reports to a process that has no exchanges. placement.ts says what runs on which core. In some rounds old records
+ * and totals are removed. The 99th percentile with reports should be at most BAR times that without; other work on the machine can move it, so it is printed, by round too. Exits with 1 when a report or an exchange failed, a record
  * was not counted once, or old rows were left.
  */
 const BAR = 1.2
@@ -71,7 +71,7 @@ async function measure(): Promise<void> {
   const [replica] = (await Promise.all(
     ports.map(port => environment.replica(postgres.applicationUrl(), { MINTMARK_OTLP_HTTP_PORT: port })),
   )) as [Replica, Replica]
-  placement.putOnServerCore(replica.process.pid)
+  placement.giveServerCore(replica.process.pid)
   const { body: reporter } = await replica.change('/usage-reporters', { name: 'bench', audiences: ['vllm'] })
   await replica.admin('PUT', '/models/base', {})
   const holders = await makeHolders(replica)
@@ -90,15 +90,16 @@ async function measure(): Promise<void> {
     reported.failed += done.failed
     reported.ms.push(...done.ms)
   }
-  // What is compiled while it runs is compiled before the first round.
-  for (const port of ports)
-    await Promise.all([exchangesFor(WARMING_SECONDS, []), reportsTo(port, WARMING_SECONDS)])
   const count = Math.max(1, Math.min(MOST_ROUNDS, Math.floor(seconds / SECONDS_A_ROUND)))
   const rounds: Round[] = []
   const pruned: Pruned = { records: 0, partitions: 0, totals: 0, ms: [] }
   let failed = 0
   let waits: LockWaits = { looked: 0, pruning: 0, others: 0, longestMs: 0 }
   const before = await sizes(postgres)
+  // What is compiled while it runs is compiled before the first round.
+  for (const port of ports)
+    failed += (await Promise.all([exchangesFor(WARMING_SECONDS, []), reportsTo(port, WARMING_SECONDS)]))[0]
+  reported.ms.length = 0
   while (rounds.length < count) {
     const prunes = rounds.length % ROUNDS_A_PRUNING === 0
     if (prunes) {

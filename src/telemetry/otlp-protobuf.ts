@@ -28,7 +28,7 @@ const ANY_VALUE = { string: 1, bool: 2, int: 3, double: 4, array: 5 }
 const ARRAY_VALUE = { values: 1 }
 
 /**
- * Finds the records, and returns a reader of each: one record after another is in memory. Attributes that are not wanted are not
+ * Finds the records, and returns a reader of each: only one record at a time has its attributes in memory. Attributes that are not wanted are not
  * kept. @throws {UnreadableReport} the readers too
  */
 export function recordsInProtobuf(message: Buffer, wanted: ReadonlySet<string>): (() => ReportedRecord)[] {

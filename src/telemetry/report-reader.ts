@@ -7,10 +7,10 @@ import type { RecordBatch } from '../usage/usage-record-batch.ts'
 import type { Report } from './read-report.ts'
 import { UnreadableReport } from './unreadable-report.ts'
 
-/** A report for the thread, and its number among those of this process. */
+/** A report for the thread, and its number among those of this process. The body is moved there: nothing else of its memory is. */
 export interface ReportQuestion {
   number: number
-  report: Report
+  report: Omit<Report, 'body'> & { body: Uint8Array<ArrayBuffer> }
   by: AcceptedBy
 }
 
@@ -34,13 +34,19 @@ export class ReportReader {
   #number = 0
   readonly #reading = new Map<number, PromiseWithResolvers<RecordBatch[]>>()
 
-  /** @throws {UnreadableReport} @throws {RequestError} 413 @throws {Unavailable} when the thread has ended */
-  read(report: Report, by: AcceptedBy): Promise<RecordBatch[]> {
-    this.#thread ??= this.#start()
+  /** @throws {UnreadableReport} @throws {RequestError} 413 @throws {Unavailable} when the thread has ended, or cannot start */
+  async read(report: Report, by: AcceptedBy): Promise<RecordBatch[]> {
     const number = ++this.#number
     const reading = Promise.withResolvers<RecordBatch[]>()
+    const body = new Uint8Array(report.body)
+    const question: ReportQuestion = { number, report: { ...report, body }, by }
+    try {
+      this.#thread ??= this.#start()
+      this.#thread.postMessage(question, [body.buffer])
+    } catch (cause) {
+      throw unreadNow(cause)
+    }
     this.#reading.set(number, reading)
-    this.#thread.postMessage({ number, report, by } satisfies ReportQuestion)
     return reading.promise
   }
 
@@ -49,19 +55,23 @@ export class ReportReader {
   }
 
   #start(): Worker {
-    // It needs nothing of the environment, which has secrets.
+    // It needs no variable, and no option that this thread was started with.
     const thread = new Worker(THREAD, { name: 'usage reports', env: {}, execArgv: [] })
     // Alone it keeps no process from ending.
     thread.unref()
     let cause: unknown
     thread.on('message', (result: ReportResult) => this.#settle(result))
-    thread.once('error', error => {
-      cause = error
+    thread.on('error', error => {
+      cause ??= error
+    })
+    // A result that does not arrive would be waited for.
+    thread.on('messageerror', error => {
+      cause ??= error
+      void thread.terminate()
     })
     thread.once('exit', () => {
       this.#thread = undefined
-      for (const { reject } of this.#reading.values())
-        reject(new Unavailable('The report could not be read. Retry.', { cause }))
+      for (const { reject } of this.#reading.values()) reject(unreadNow(cause))
       this.#reading.clear()
     })
     return thread
@@ -77,3 +87,6 @@ export class ReportReader {
     else reading.reject(result.fault)
   }
 }
+
+/** Our own fault, so the sender is to repeat the report. */
+const unreadNow = (cause: unknown) => new Unavailable('The report could not be read. Retry.', { cause })

@@ -7,12 +7,13 @@ import { UnreadableReport } from './unreadable-report.ts'
 /** The thread of report-reader.ts: reads one report after another. */
 
 parentPort?.on('message', (question: ReportQuestion) => parentPort?.postMessage(resultOf(question)))
+parentPort?.on('messageerror', error => {
+  throw error
+})
 
 function resultOf({ number, report, by }: ReportQuestion): ReportResult {
-  // A Buffer arrives as the Uint8Array that it is.
-  const { buffer, byteOffset, byteLength } = report.body
   try {
-    const body = Buffer.from(buffer, byteOffset, byteLength)
+    const body = Buffer.from(report.body.buffer)
     return { number, batches: readReport({ ...report, body }, by) }
   } catch (error) {
     if (error instanceof UnreadableReport) return { number, unreadable: error.message }
