@@ -14,6 +14,16 @@ const TICKS_PER_SECOND = 100
 /** Keycloak makes its schema at its first start, on one core. */
 const LONGEST_START_MS = 300_000
 
+/** Moves a process with all its threads; what it starts later is there too. False: this is not Linux, or has no such core. */
+export function moveTo(core: number, pid: number): boolean {
+  try {
+    execFileSync('taskset', ['-a', '-p', '-c', String(core), String(pid)], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** A server in its own process on one core, as it runs outside of benchmarks. */
 export interface ServerProcess {
   pid: number

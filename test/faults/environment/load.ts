@@ -160,6 +160,10 @@ export class Load {
     this.#send({ type: 'start', streams: plans })
   }
 
+  get pid(): number {
+    return this.#worker.pid ?? 0
+  }
+
   /** Stops sending; returns the responses by stream. */
   async stop(): Promise<(stream: string) => Samples> {
     this.#send({ type: 'stop' })
