@@ -1,5 +1,5 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,6 +49,18 @@ async function istioFiles(change: (text: string) => string, files = ISTIO): Prom
 }
 const unchanged = (text: string) => text
 const doctor = (...options: string[]) => cli.attempt(['doctor', '--issuer', issuer, ...options])
+
+/** Examines a server that answers so. */
+async function doctorOf(option: '--issuer' | '--ops', answer: RequestListener) {
+  const server = createServer(answer)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  try {
+    return await cli.attempt(['doctor', option, `http://127.0.0.1:${(server.address() as AddressInfo).port}`])
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
 
 describe('mintmark doctor', () => {
   it('reports no problem for a good installation, shows the headers that a gateway would set, and exits with 0', async () => {
@@ -113,16 +125,11 @@ describe('mintmark doctor', () => {
     ['last', [0, 3]],
   ])('reports the worst value of a metric with labels, which is the %s', async (_, values) => {
     const lines = values.map((value, at) => `mintmark_untrusted_rows{kind="kind_${at}"} ${value}`)
-    const server = createServer((req, res) => {
+    const { code, stdout } = await doctorOf('--ops', (req, res) => {
       const isReady = req.url === '/readyz'
       res.setHeader('content-type', isReady ? 'application/json' : 'text/plain')
       res.end(isReady ? '{"status":"ready","version":"1.0.0"}' : `${lines.join('\n')}\n`)
     })
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const { code, stdout } = await cli.attempt(['doctor', '--ops', at])
-    server.closeAllConnections()
-    server.close()
     expect(code).toBe(5)
     expect(stdout).toMatch(/FAULT +sealed rows +3 rows/)
   })
@@ -264,8 +271,8 @@ describe('mintmark doctor with a faulty issuer', () => {
       /clock +this host is \d+ s ahead/,
     ],
   ])('%s', async (_, given, expected) => {
-    const server = createServer((req, res) => {
-      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { code, stdout } = await doctorOf('--issuer', (req, res) => {
+      const base = `http://${req.headers.host}`
       res.setHeader('content-type', 'application/json')
       if (given.date) res.setHeader('date', given.date)
       const headers = { 'cache-control': 'public, max-age=300', etag: '"1"', ...given.headers }
@@ -274,11 +281,6 @@ describe('mintmark doctor with a faulty issuer', () => {
       const metadata = { issuer: given.issuer ?? base, jwks_uri: `${base}/keys` }
       res.end(JSON.stringify(req.url === '/keys' ? jwks : metadata))
     })
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-    const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const { code, stdout } = await cli.attempt(['doctor', '--issuer', at])
-    server.closeAllConnections()
-    server.close()
     expect(code).toBe(5)
     expect(stdout).toMatch(new RegExp(`FAULT +${expected.source}`))
   })
