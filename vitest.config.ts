@@ -15,7 +15,7 @@ delete process.env.FORCE_COLOR
  * share their module instances, as they keep nothing in them.
  */
 const UNIT = [
-  'test/{architecture,documentation,licence}.test.ts',
+  'test/{architecture,documentation,language,licence}.test.ts',
   'test/api-keys/{api-key,secret-proof}.test.ts',
   'test/audit/audit-retention.test.ts',
   'test/cli/{credential-input,help,lines,retrying-call}.test.ts',

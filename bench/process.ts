@@ -14,7 +14,7 @@ const TICKS_PER_SECOND = 100
 /** Keycloak makes its schema at its first start, on one core. */
 const LONGEST_START_MS = 300_000
 
-/** Moves a process with all its threads; what it starts later is there too. False: this is not Linux, or has no such core. */
+/** Moves a process with all its threads, and what it starts later. False: this is not Linux, or has no such core. */
 export function moveTo(core: number, pid: number): boolean {
   try {
     execFileSync('taskset', ['-a', '-p', '-c', String(core), String(pid)], { stdio: 'ignore' })
