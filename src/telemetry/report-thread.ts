@@ -1,3 +1,4 @@
+import { constants, getPriority, setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
 import { RequestError } from '../http/request-error.ts'
 import { readReport } from './read-report.ts'
@@ -6,10 +7,23 @@ import { UnreadableReport } from './unreadable-report.ts'
 
 /** The thread of report-reader.ts: reads one report after another. */
 
+/** As of nice(1). This thread still gets a tenth of a core that exchanges keep busy. */
+const NICENESS = 10
+// Where cores are few, exchanges go first. Only Linux has priorities of threads; elsewhere this would be the process's.
+if (process.platform === 'linux') lowerPriority()
+
 parentPort?.on('message', (question: ReportQuestion) => parentPort?.postMessage(resultOf(question)))
 parentPort?.on('messageerror', error => {
   throw error
 })
+
+function lowerPriority(): void {
+  try {
+    setPriority(Math.min(getPriority() + NICENESS, constants.priority.PRIORITY_LOW))
+  } catch {
+    // A sandbox forbids it: reports are read all the same.
+  }
+}
 
 function resultOf({ number, report, by }: ReportQuestion): ReportResult {
   try {

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, it } from 'vitest'
 import { Unavailable } from '../../src/errors.ts'
@@ -53,4 +55,18 @@ it('leaves this thread to others meanwhile', async () => {
   isRead = true
   // Read in this thread it would be one.
   expect(turns).toBeGreaterThan(5)
+})
+
+it.runIf(process.platform === 'linux')('lets the exchanges of this process go first', async () => {
+  const before = getPriority()
+  await read(report(1))
+  const niceness = readdirSync('/proc/self/task').map(thread => {
+    try {
+      return getPriority(Number(thread))
+    } catch {
+      return before // It has ended.
+    }
+  })
+  expect(Math.max(...niceness)).toBe(Math.min(before + 10, 19))
+  expect(getPriority()).toBe(before)
 })
