@@ -8,7 +8,8 @@ export type SealedValue = string | number | boolean | null | Buffer
 
 /**
  * A kind of rows that grant trust: a row written without Mintmark's keys must have no effect. A new kind declares
- * its table here, reads rows through `RowSeals.faultOf`, and writes them with `RowSeals.seal`.
+ * its table here, reads rows through `RowSeals.faultOf`, writes them with `RowSeals.seal`, and reports what it rejects
+ * to `UntrustedRows`.
  */
 export interface SealedKind<Column extends string = string> {
   /** The label of metrics. */

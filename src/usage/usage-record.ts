@@ -11,7 +11,7 @@ export type AttributeValue = string | number | boolean | readonly string[]
 
 /** One request, as it is counted. */
 export interface UsageRecord {
-  /** The first 16 bytes of the SHA-256 of the gateway's id, in hex. */
+  /** The first 16 bytes of the SHA-256 of the gateway's id, in hex: a collision becomes likely only after 2^64 records. */
   id: string
   /** Hours since 1970. */
   hour: number

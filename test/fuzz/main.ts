@@ -18,7 +18,8 @@ import { type Events, verdict } from './verdict.ts'
  * Schemathesis (scripts/install-test-tools.sh) generates the requests, one by one and in chains, and checks every
  * response
  * against the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when a response
- * did not match the document.
+ * did not match the document. Not checked: that every request that matches its schema is accepted. A schema cannot say
+ * that a tier exists, or that a cursor belongs to this list.
  */
 const CHECKS = [
   'not_a_server_error',
