@@ -97,8 +97,8 @@ export class Workloads {
 
   /**
    * `source` is the address of the caller. A refused assertion counts as a failure of it; one that a credential matches
-   * never does, and is never refused because of others. Assertions are verified
-   * first, so the limit bounds the audit rows of refusals, and not the CPU time of verification.
+   * never does, and is never refused because of others. Assertions are verified first, so the limit bounds the audit
+   * rows of refusals, and not the CPU time of verification.
    * @throws {Unavailable} for a fault that is not the caller's.
    */
   async authenticate(

@@ -10,7 +10,8 @@ export interface RotationPolicy {
 
 /** Some verifiers reject a larger JWK Set (AWS ALB). */
 export const MOST_PUBLISHED_KEYS = 10
-const LONGEST_JWKS_MAX_AGE_SECONDS = 300
+export const LONGEST_JWKS_MAX_AGE_SECONDS = 300
+export const MAX_AGES_IN_A_LEAD = 12
 /** Clock skew that verifiers tolerate (Envoy's and Istio's default). */
 const CLOCK_SKEW_SECONDS = 60
 /** istiod's interval between JWKS fetches after failures. */
@@ -32,11 +33,14 @@ export function privateRetentionSeconds(policy: RotationPolicy): number {
   return policy.longestStalenessSeconds + CLOCK_SKEW_SECONDS
 }
 
-/** How long a verifier may cache the JWKS: well under the time that a key is published before its use. */
+/**
+ * How long a verifier may cache the JWKS: a twelfth of the publish lead. Below the full 300 s the lead is shorter than
+ * `SHORTEST_PUBLISH_LEAD_SECONDS`: so `mintmark sync` and `mintmark doctor` know it.
+ */
 export function jwksMaxAgeSeconds({
   publishLeadSeconds,
 }: Pick<RotationPolicy, 'publishLeadSeconds'>): number {
-  return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(publishLeadSeconds / 2))
+  return Math.min(LONGEST_JWKS_MAX_AGE_SECONDS, Math.floor(publishLeadSeconds / MAX_AGES_IN_A_LEAD))
 }
 
 /** Number of published keys of one algorithm: the active one, the standby, and the retiring ones. */

@@ -259,9 +259,14 @@ describe('mintmark doctor with a faulty issuer', () => {
     ['one key of an algorithm', { jwks: { keys: [key] } }, /succession +only one key of ES256/],
     ['no Cache-Control', { headers: { 'cache-control': '' } }, /caching +.*no max-age/],
     [
-      'a short lead',
-      { headers: { 'cache-control': 'max-age=60' } },
-      /caching +max-age is 60 s, .*too short for Envoy.*Istio/,
+      'a lead of six minutes',
+      { headers: { 'cache-control': 'max-age=30' } },
+      /caching +max-age is 30 s, .* about 360 s .*too short for Envoy.*Istio/,
+    ],
+    [
+      'a lead of less than an hour',
+      { headers: { 'cache-control': 'max-age=299' } },
+      /caching +max-age is 299 s, .* about 3588 s .*too short for Istio/,
     ],
     ['a key without its alg', { jwks: { keys: [{ ...key, alg: undefined }, key] } }, /jwks +1 keys lack /],
     ['no strong ETag', { headers: { etag: 'W/"1"' } }, /etag +no strong ETag/],

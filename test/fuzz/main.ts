@@ -16,8 +16,7 @@ import { type Events, verdict } from './verdict.ts'
  *   npm run fuzz-admin -- --seconds 300 --seed 7 for longer, with other requests
  *
  * Schemathesis (scripts/install-test-tools.sh) generates the requests, one by one and in chains, and checks every
- * response
- * against the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when a response
+ * response against the document. Ends with "N passed, N failed", counting pairs of method and path, and status 1 when a response
  * did not match the document. Not checked: that every request that matches its schema is accepted. A schema cannot say
  * that a tier exists, or that a cursor belongs to this list.
  */

@@ -1,4 +1,8 @@
-import { MOST_PUBLISHED_KEYS } from '../../config/rotation-policy.ts'
+import {
+  LONGEST_JWKS_MAX_AGE_SECONDS,
+  MAX_AGES_IN_A_LEAD,
+  MOST_PUBLISHED_KEYS,
+} from '../../config/rotation-policy.ts'
 import { VERIFIERS } from '../../signing-keys/verifiers.ts'
 import type { Answer } from '../http-call.ts'
 import { type Finding, fault, ok } from './finding.ts'
@@ -8,8 +12,6 @@ export interface Jwks {
 }
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k', 'oth']
-/** With a publish lead of ten minutes or more the JWKS may be cached for this long. */
-const FULL_MAX_AGE_SECONDS = 300
 
 /** RFC 7517 §5, and the requirements of verifiers. */
 export function jwksFindings(
@@ -94,7 +96,7 @@ function cacheFindings(headers: Headers): Finding[] {
         'Let the proxy in between pass Cache-Control on.',
       ),
     )
-  else if (Number(found[1]) > FULL_MAX_AGE_SECONDS)
+  else if (Number(found[1]) > LONGEST_JWKS_MAX_AGE_SECONDS)
     findings.push(
       fault(
         'caching',
@@ -102,12 +104,12 @@ function cacheFindings(headers: Headers): Finding[] {
         'Let the proxy in between pass Cache-Control on.',
       ),
     )
-  else if (Number(found[1]) < FULL_MAX_AGE_SECONDS) {
-    // It is half of the lead when that is less than 300.
+  else if (Number(found[1]) < LONGEST_JWKS_MAX_AGE_SECONDS) {
+    const leadSeconds = Number(found[1]) * MAX_AGES_IN_A_LEAD
     findings.push(
       fault(
         'caching',
-        `max-age is ${found[1]} s, so keys are published for about ${Number(found[1]) * 2} s before they sign: too short for ${missed(Number(found[1]) * 2)}`,
+        `max-age is ${found[1]} s, so keys are published for about ${leadSeconds} s before they sign: too short for ${missed(leadSeconds)}`,
         'Lengthen it: mintmark installation update --publish-lead-seconds 7200.',
       ),
     )

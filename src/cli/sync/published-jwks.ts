@@ -1,13 +1,15 @@
 import { createHash, createPublicKey, type webcrypto } from 'node:crypto'
-import { MOST_PUBLISHED_KEYS } from '../../config/rotation-policy.ts'
+import {
+  LONGEST_JWKS_MAX_AGE_SECONDS,
+  MAX_AGES_IN_A_LEAD,
+  MOST_PUBLISHED_KEYS,
+} from '../../config/rotation-policy.ts'
 import { type BoundedAnswer, boundedRequest } from './bounded-request.ts'
 import { LONGEST_INTERVAL_SECONDS } from './interval.ts'
 import { SyncFault } from './sync-fault.ts'
 
 /** Ten keys with RSA 4096 have a fifth of it. */
 const MOST_BYTES = 65_536
-/** With a publish lead of ten minutes or more the JWKS may be cached for this long, otherwise for half of the lead. */
-const FULL_MAX_AGE_SECONDS = 300
 /** Annotation: when Mintmark last changed the JWKS that the object has. An older one is not written over it. */
 export const MODIFIED = 'mintmark/jwks-modified'
 
@@ -36,13 +38,19 @@ export async function fetchJwks(url: URL, signal?: AbortSignal): Promise<Publish
   const fault = setFault(keys)
   if (fault) throw new SyncFault('jwks_invalid', `${url} ${fault}. Nothing was written.`)
   const modified = Date.parse(headers['last-modified'] ?? '')
-  const maxAge = Number(/max-age=(\d{1,9})/.exec(headers['cache-control'] ?? '')?.[1] ?? FULL_MAX_AGE_SECONDS)
   return {
     text: JSON.stringify({ keys }),
     kids: keys.map(({ kid }) => String(kid)),
     modifiedAt: Number.isNaN(modified) ? undefined : modified,
-    longestIntervalSeconds: maxAge < FULL_MAX_AGE_SECONDS ? maxAge : LONGEST_INTERVAL_SECONDS,
+    longestIntervalSeconds: longestInterval(headers['cache-control'] ?? ''),
   }
+}
+
+/** Half of a publish lead that is shorter than an hour. */
+function longestInterval(cacheControl: string): number {
+  const maxAge = Number(/max-age=(\d{1,9})/.exec(cacheControl)?.[1] ?? LONGEST_JWKS_MAX_AGE_SECONDS)
+  if (maxAge >= LONGEST_JWKS_MAX_AGE_SECONDS) return LONGEST_INTERVAL_SECONDS
+  return Math.min(LONGEST_INTERVAL_SECONDS, Math.max(1, (maxAge * MAX_AGES_IN_A_LEAD) / 2))
 }
 
 const unavailable = (url: URL, why: string) => new SyncFault('mintmark_unavailable', `${url} ${why}.`)

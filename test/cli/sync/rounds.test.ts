@@ -158,7 +158,7 @@ describe('rounds of sync', () => {
   })
 
   it('come as often as the publish lead of Mintmark needs', async () => {
-    jwks = { ...published(KEYS), headers: { 'cache-control': 'max-age=30' } }
+    jwks = { ...published(KEYS), headers: { 'cache-control': 'max-age=5' } }
     const waits: number[] = []
     const stopping = new AbortController()
     const sleep = async (ms: number) => {

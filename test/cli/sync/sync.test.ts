@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { jwksMaxAgeSeconds } from '../../../src/config/rotation-policy.ts'
 import { freePort } from '../../support/free-port.ts'
 import { mintmark } from '../mintmark.ts'
 import {
@@ -30,6 +31,7 @@ let jwks: Answer
 let istioFile: string
 let kubeconfigFile: string
 
+const maxAgeOf = (publishLeadSeconds: number) => jwksMaxAgeSeconds({ publishLeadSeconds })
 const published = (keys: unknown[], changed = 'Sun, 29 Nov 2026 10:00:00 GMT'): Answer => ({
   status: 200,
   headers: { 'cache-control': 'public, max-age=300', 'last-modified': changed },
@@ -241,10 +243,16 @@ describe('mintmark sync --once', () => {
   it('rejects an interval that a new key could outrun', async () => {
     const long = await sync('--interval', '1201')
     expect(long).toMatchObject({ code: 2, stderr: expect.stringContaining('from 1 to 1200') })
-    // Half of a publish lead of 60 s.
-    jwks = { ...published(KEYS), headers: { 'cache-control': 'public, max-age=30' } }
-    const short = await sync('--interval', '60')
-    expect(short).toMatchObject({ code: 5, stderr: expect.stringContaining('Set --interval to at most 30.') })
+    // Half of a publish lead of 900 s.
+    jwks = { ...published(KEYS), headers: { 'cache-control': `public, max-age=${maxAgeOf(900)}` } }
+    const short = await sync('--interval', '451')
+    expect(short).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('Set --interval to at most 450.'),
+    })
+    expect(await sync('--interval', '450')).toMatchObject({ code: 0 })
+    jwks = { ...published(KEYS), headers: { 'cache-control': `public, max-age=${maxAgeOf(3_600)}` } }
+    expect(await sync('--interval', '1200')).toMatchObject({ code: 0 })
   })
 
   it.each<[string, () => Promise<string[]>, RegExp]>([
