@@ -196,7 +196,7 @@ describe('an old Node reports in one sentence what is missing', () => {
 describe('package.json', () => {
   it.each(Object.entries(manifest.scripts))('starts "npm run %s" on the right Node', (_, command) => {
     for (const part of command.split(' && '))
-      expect(part).toMatch(/^(node scripts\/require-node\.js [\w@./-]+\.?[jt]?s?|npm run [\w-]+)( |$)/)
+      expect(part).toMatch(/^(node scripts\/require-node\.js [\w@./-]+\.?[jt]?s?|npm run [\w:-]+)( |$)/)
   })
 
   it('packs the launcher with the built command, which starts through it', () => {
