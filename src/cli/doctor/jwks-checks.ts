@@ -109,8 +109,8 @@ function cacheFindings(headers: Headers): Finding[] {
     findings.push(
       fault(
         'caching',
-        `max-age is ${found[1]} s, so keys are published for about ${leadSeconds} s before they sign: too short for ${missed(leadSeconds)}`,
-        'Lengthen it: mintmark installation update --publish-lead-seconds 7200.',
+        `max-age is ${found[1]} s, so keys are published for less than ${leadSeconds + MAX_AGES_IN_A_LEAD} s before they sign: too short for ${missed(leadSeconds)}`,
+        'Lengthen it: mintmark installation update --publish-lead-seconds 7200. If it is that long, a proxy in between changed max-age.',
       ),
     )
   } else findings.push(ok('caching', 'max-age is 300 s'))

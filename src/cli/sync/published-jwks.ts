@@ -46,11 +46,10 @@ export async function fetchJwks(url: URL, signal?: AbortSignal): Promise<Publish
   }
 }
 
-/** Half of a publish lead that is shorter than an hour. */
+/** A third of the publish lead, so that two rounds may fail; of an hour, when the lead is longer. */
 function longestInterval(cacheControl: string): number {
   const maxAge = Number(/max-age=(\d{1,9})/.exec(cacheControl)?.[1] ?? LONGEST_JWKS_MAX_AGE_SECONDS)
-  if (maxAge >= LONGEST_JWKS_MAX_AGE_SECONDS) return LONGEST_INTERVAL_SECONDS
-  return Math.min(LONGEST_INTERVAL_SECONDS, Math.max(1, (maxAge * MAX_AGES_IN_A_LEAD) / 2))
+  return Math.max(1, Math.min(LONGEST_INTERVAL_SECONDS, (maxAge * MAX_AGES_IN_A_LEAD) / 3))
 }
 
 const unavailable = (url: URL, why: string) => new SyncFault('mintmark_unavailable', `${url} ${why}.`)
