@@ -1,4 +1,4 @@
--- Columns for fast lists of a million keys (docs/decisions/0013-lists-by-spans.md); the indexes are in db/indexes.sql.
+-- Columns for fast lists of a million keys (docs/decisions/0013-filtered-lists-scan-fixed-size-ranges.md); the indexes are in db/indexes.sql.
 
 -- The UTC day of the last use of any secret, written with the first use of a day. It may be too early when the row was
 -- locked at that moment; api_key_secrets has the exact time.

@@ -26,7 +26,7 @@ export interface LogLoss {
 /**
  * Writes lines to a file descriptor and never makes the caller wait: a thread of libuv writes, one batch at a time.
  * While the destination is stalled, full or gone, 1 MiB waits, everything else is dropped and counted, and a write is
- * tried every 20 ms. No line is torn or written twice. docs/decisions/0015-nothing-waits-for-the-log.md
+ * tried every 20 ms. No line is written twice, and none is torn, except one of more than 4 KiB on a pipe that processes share. docs/decisions/0015-nothing-waits-for-the-log.md
  */
 export class LogDestination {
   /** Called once all that waited is written, when lines were dropped before. */
