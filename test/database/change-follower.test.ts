@@ -8,6 +8,7 @@ import { Unavailable } from '../../src/errors.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { until } from '../support/until.ts'
@@ -41,7 +42,8 @@ afterAll(async () => {
   await testDatabase.drop()
 })
 
-const open = (url: string) => new Database({ url, maxConnections: 3, logger: createLogger('silent') })
+const open = (url: string) =>
+  new Database({ url, maxConnections: 3, logger: createLogger('silent'), timeouts: PATIENT })
 const change = (...changes: Change[]) => writer.write(trx => appendChanges(trx, changes))
 const setTier = (priority: number) => testDatabase.asOwner('UPDATE tiers SET priority = $1', [priority])
 const loseFeed = () => testDatabase.asOwner('UPDATE change_feed SET id = gen_random_uuid()')

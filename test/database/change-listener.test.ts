@@ -5,6 +5,7 @@ import { Database } from '../../src/database/database.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom } from '../../src/system/random.ts'
+import { PATIENT } from '../support/patient.ts'
 import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { NO_SERVER } from '../support/replicas.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
@@ -39,7 +40,8 @@ afterAll(async () => {
   await testDatabase.drop()
 })
 
-const open = (url: string) => new Database({ url, maxConnections: 2, logger: createLogger('silent') })
+const open = (url: string) =>
+  new Database({ url, maxConnections: 2, logger: createLogger('silent'), timeouts: PATIENT })
 
 function listen(url: string, prober = database): void {
   logs = []

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { databaseNow } from '../../src/database/database-time.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { until } from '../support/until.ts'
@@ -16,7 +17,12 @@ let database: Database
 beforeAll(async () => {
   testDatabase = await createTestDatabase()
   proxy = await TcpProxy.before(testDatabase.applicationUrl)
-  database = new Database({ url: proxy.url, maxConnections: CONNECTIONS, logger: createLogger('silent') })
+  database = new Database({
+    url: proxy.url,
+    maxConnections: CONNECTIONS,
+    logger: createLogger('silent'),
+    timeouts: PATIENT,
+  })
 })
 afterAll(async () => {
   await proxy.become('none')

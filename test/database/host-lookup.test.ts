@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
+import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 
 const CONNECTIONS = 8
@@ -17,6 +18,7 @@ it('looks the host up once for connections that are opened at the same time', as
     url: url.href,
     maxConnections: CONNECTIONS,
     logger: createLogger('silent'),
+    timeouts: PATIENT,
   })
   const lookups: string[] = []
   const observer = new PerformanceObserver(list => lookups.push(...list.getEntries().map(({ name }) => name)))

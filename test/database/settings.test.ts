@@ -4,6 +4,7 @@ import { migrate } from '../../src/database/migrate.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { ALL_AT_ONCE, HOSTILE_SETTINGS, NOT_TRIED, REFUSED_SETTINGS } from '../settings/hostile-settings.ts'
 import { transcript } from '../settings/transcript.ts'
+import { PATIENT } from '../support/patient.ts'
 import { lacksPgBouncer, startPgBouncer } from '../support/pgbouncer.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { request, startTestService } from '../support/test-service.ts'
@@ -130,7 +131,7 @@ describe('What Postgres rolled back for the sake of another transaction', () => 
     // Deadlocks are found before the lock timeout.
     await give(home, { deadlock_timeout: '1ms', default_transaction_isolation: 'serializable' })
     const logger = createLogger('silent')
-    const database = new Database({ url: home.applicationUrl, maxConnections: 2, logger })
+    const database = new Database({ url: home.applicationUrl, maxConnections: 2, logger, timeouts: PATIENT })
     let tries = 0
     let arrived = () => {}
     const both = new Promise<void>(resolve => {

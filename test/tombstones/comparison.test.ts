@@ -188,7 +188,7 @@ describe('a database compared with memories', () => {
   it('has noticed a restore until that is stored, also when the database cannot be written', async () => {
     const proxy = await TcpProxy.before(mintmark.database.applicationUrl)
     const logger = createLogger('silent')
-    const writing = new Database({ url: proxy.url, maxConnections: 1, logger })
+    const writing = new Database({ url: proxy.url, maxConnections: 1, logger, timeouts: PATIENT })
     const ended = [tombstone('key_revoked', one?.keyId ?? '')]
     const tombstones = withFiles([memory({ mark: ahead(), ended })], writing)
     await tombstones.remember()
