@@ -2,12 +2,12 @@
 -- go with: "exchange", a POST to the token endpoint, or "check", a GET as gateways send it. With "form" and "json" the file has
 -- bodies of POSTs, which are sent in turn: some are accepted once.
 -- Each request takes a line at random, so that access is uniform over the keys. The third argument is the number of
--- connections, all of which are open before the first request is sent. Node accepts one connection for each turn of its
--- loop, so 64 that come with a request each wait for up to 64 * 65 / 2 answers: that is a burst, and not what is measured.
+-- connections, and the fourth the milliseconds in which all are opened, before the first request is sent. Node accepts
+-- one connection for each turn of its loop, so 64 that come with a request each wait for up to 64 * 65 / 2 answers: that is a
+-- burst, and not what is measured.
 -- It would also count many times: for each answer that took long, wrk adds those that a client would have waited for meanwhile
 -- (coordinated omission).
 
-local OPENING_MS_EACH = 4
 local requests = {}
 -- A global variable: done() runs in another state than the thread, and asks for it.
 opening = 0
@@ -39,8 +39,7 @@ function init(args)
   math.randomseed(os.time())
   -- Without a function of ours wrk sends the same bytes each time, and is fastest.
   if args[1] == "-" then return end
-  waiting = tonumber(args[3])
-  opening = waiting * OPENING_MS_EACH
+  waiting, opening = tonumber(args[3]), tonumber(args[4])
   delay = waitOnce
   local types = { form = "application/x-www-form-urlencoded", json = "application/json" }
   if types[args[2]] then

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ServerProcess } from './process.ts'
 
+/** Of a connection, before the load begins: see load.lua. */
+const OPENING_MS_EACH = 4
 const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url))
 
 /** The result of a load. */
@@ -30,12 +32,14 @@ export interface Load {
  * @throws {Error} when wrk is missing, or a response was not a success: that would be another measurement.
  */
 export async function applyLoad(server: ServerProcess, load: Load): Promise<Measured> {
-  const { connections, seconds } = load
+  const { connections, seconds, credentials } = load
+  // A GET without a credential is sent at once.
+  const openingMs = credentials === undefined ? 0 : connections * OPENING_MS_EACH
   const wrk = [
     'wrk',
     '--threads=1',
     `--connections=${connections}`,
-    `--duration=${seconds}s`,
+    `--duration=${seconds + Math.ceil(openingMs / 1_000)}s`,
     '--timeout=10s',
   ]
   const pinned = load.core === undefined ? wrk : ['taskset', '-c', String(load.core), ...wrk]
@@ -46,9 +50,10 @@ export async function applyLoad(server: ServerProcess, load: Load): Promise<Meas
     SCRIPT,
     server.url + load.path,
     '--',
-    load.credentials ?? '-',
+    credentials ?? '-',
     load.purpose ?? 'exchange',
     String(connections),
+    String(openingMs),
   ])
   const used = server.cpuMicros() - before
   server.truncateLog()
