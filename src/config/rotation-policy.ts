@@ -11,11 +11,12 @@ export interface RotationPolicy {
 /** Some verifiers reject a larger JWK Set (AWS ALB). */
 export const MOST_PUBLISHED_KEYS = 10
 export const LONGEST_JWKS_MAX_AGE_SECONDS = 300
-export const MAX_AGES_IN_A_LEAD = 12
 /** Clock skew that verifiers tolerate (Envoy's and Istio's default). */
 const CLOCK_SKEW_SECONDS = 60
 /** istiod's interval between JWKS fetches after failures. */
 export const SHORTEST_PUBLISH_LEAD_SECONDS = 3600
+/** So the full max-age means a lead of at least an hour, and a lower one a shorter lead. */
+export const MAX_AGES_IN_A_LEAD = SHORTEST_PUBLISH_LEAD_SECONDS / LONGEST_JWKS_MAX_AGE_SECONDS
 export const SHORTEST_ROTATION_INTERVAL_SECONDS = 3600
 export const LONGEST_ROTATION_INTERVAL_SECONDS = 31_536_000
 export const LONGEST_PUBLISH_LEAD_SECONDS = 604_800
