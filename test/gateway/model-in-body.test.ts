@@ -27,6 +27,20 @@ describe('the model that is found in a body', () => {
     expect(count).toBeGreaterThan(500)
   })
 
+  it('is found after a string of any length, with quotes and backslashes at any place', async () => {
+    const piece = fc.oneof(
+      fc.constantFrom('"', '\\', '","model":"x'),
+      fc.nat(150).map(length => 'é'.repeat(length)),
+    )
+    const strings = fc.array(piece, { maxLength: 20 }).map(pieces => pieces.join(''))
+    await fc.assert(
+      fc.asyncProperty(strings, fc.boolean(), async (image, isNested) => {
+        expect(await read(JSON.stringify({ image: isNested ? [image] : image, model: 'a' }))).toBe('a')
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+
   it('is found in every object that names one', async () => {
     const name = fc.stringMatching(/^[A-Za-z0-9][-A-Za-z0-9._:/@]{0,95}$/)
     await fc.assert(

@@ -4,6 +4,7 @@ import { LineCounter, parseAllDocuments } from 'yaml'
 import { type Declaration, type DeclarationFault, readDeclaration } from '../../admin/sets/declarations.ts'
 import { fileFault } from '../../system/file-fault.ts'
 import { nearest } from '../../system/nearest-name.ts'
+import { oneByOne } from '../../system/one-by-one.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { shownName, textOf } from '../text-file.ts'
 import { contentOf, type Place, placesOf } from './yaml-document.ts'
@@ -25,7 +26,7 @@ export async function readDocuments(
   paths: readonly string[],
   note: (text: string) => void = () => {},
 ): Promise<Document[]> {
-  const files = (await Promise.all(paths.map(filesOf))).flat()
+  const files = (await oneByOne(paths, filesOf)).flat()
   if (new Set(files.map(file => (file === '-' ? file : resolve(file)))).size < files.length)
     throw new CliError(EXIT.usage, 'a file is named twice with --filename.')
   const documents: Document[] = []

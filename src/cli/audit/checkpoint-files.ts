@@ -8,6 +8,7 @@ import { Env } from '../../config/env.ts'
 import { namedKeys } from '../../config/formats.ts'
 import type { Database } from '../../database/database.ts'
 import { readInstallation } from '../../installation/installation.ts'
+import { oneByOne } from '../../system/one-by-one.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 import { textOf } from '../text-file.ts'
 
@@ -18,8 +19,8 @@ export async function readStatements(
   files: readonly string[],
   trusted: ReadonlySet<string>,
 ): Promise<{ checkpoints: SignedCheckpoint[]; continuations: Continuation[] }> {
-  const lines = (await Promise.all(files.map(readCheckpointFile))).flat()
-  const statements = await Promise.all(lines.map(line => opened(line, trusted)))
+  const lines = (await oneByOne(files, readCheckpointFile)).flat()
+  const statements = await oneByOne(lines, line => opened(line, trusted))
   return {
     checkpoints: statements.flatMap(({ kind, content, thumbprint }) =>
       kind === 'checkpoint' ? [{ ...content, thumbprint }] : [],
@@ -33,7 +34,7 @@ export async function openedCheckpoints(
   lines: readonly string[],
   trusted: ReadonlySet<string>,
 ): Promise<SignedCheckpoint[]> {
-  const statements = await Promise.all(lines.map(line => opened(line, trusted)))
+  const statements = await oneByOne(lines, line => opened(line, trusted))
   return statements.flatMap(({ kind, content, thumbprint }) =>
     kind === 'checkpoint' ? [{ ...content, thumbprint }] : [],
   )

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { systemClock } from '../../system/clock.ts'
+import { oneByOne } from '../../system/one-by-one.ts'
 import { AdminClient } from '../admin-client.ts'
 import { fetchVia, parseConnectTo } from '../connect-to.ts'
 import { fetchThrough } from '../connection/fetch-through.ts'
@@ -136,7 +137,7 @@ async function examine(options: Options, environment: NodeJS.ProcessEnv): Promis
         : gatewayFileFindings(await readText(named), issuer, service.contract)),
     )
   if (options.istio) {
-    const files = await Promise.all(options.istio.map(readText))
+    const files = await oneByOne(options.istio, readText)
     const { istioFindings } = await import('../doctor/istio-checks.ts')
     findings.push(...istioFindings(files, issuer, jwks))
   }

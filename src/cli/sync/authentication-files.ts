@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseAllDocuments } from 'yaml'
 import { fileFault } from '../../system/file-fault.ts'
+import { oneByOne } from '../../system/one-by-one.ts'
 import { CliError, EXIT } from '../exit-codes.ts'
 
 export type Json = Record<string, unknown>
@@ -26,7 +27,7 @@ export async function readTargets(
   files: readonly string[],
   issuer: string,
 ): Promise<{ targets: Target[]; jwksUrl: URL }> {
-  const objects = (await Promise.all(files.map(objectsOf))).flat()
+  const objects = (await oneByOne(files, objectsOf)).flat()
   const targets = objects
     .filter(({ kind }) => kind === 'RequestAuthentication')
     .filter(({ spec }) => rulesOf(spec).some(rule => rule.issuer === issuer))

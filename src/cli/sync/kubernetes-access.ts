@@ -42,11 +42,9 @@ export async function kubeconfigAccess(file: string, contextName?: string): Prom
   if (typeof server !== 'string' || !/^https?:$/.test(URL.parse(server)?.protocol ?? ''))
     throw usage(`${file}: the cluster "${context.cluster}" has no server URL.`)
   const content = (from: Json, field: string) => contentOf(from, field, dirname(file))
-  const [ca, cert, key] = await Promise.all([
-    content(cluster, 'certificate-authority'),
-    content(user, 'client-certificate'),
-    content(user, 'client-key'),
-  ])
+  const ca = await content(cluster, 'certificate-authority')
+  const cert = await content(user, 'client-certificate')
+  const key = await content(user, 'client-key')
   return {
     server: server.replace(/\/+$/, ''),
     origin: file,

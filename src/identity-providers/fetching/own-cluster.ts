@@ -27,7 +27,8 @@ export async function fetchOwnCluster(
   issuer: string,
   means: FetchMeans,
 ): Promise<unknown> {
-  const [token, caPem] = await Promise.all([content(cluster, 'token'), content(cluster, 'ca.crt')])
+  const token = await content(cluster, 'token')
+  const caPem = await content(cluster, 'ca.crt')
   const port = Number(URL.parse(cluster.apiUrl)?.port || 443)
   const allowed = ANY.map(network => ({ network, port }))
   const get = (path: string) => fetchDocument({ url: cluster.apiUrl + path, caPem, token, allowed }, means)
