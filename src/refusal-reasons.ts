@@ -72,7 +72,9 @@ const BY_SUBJECT = {
   },
   limit: {
     too_many_failures:
-      'Too many unknown API keys came from this address. Correct the client; behind a proxy set MINTMARK_TRUSTED_PROXIES.',
+      'Too many unknown credentials came from this address: API keys, assertions or introspection tokens. Correct the client; behind a proxy set MINTMARK_TRUSTED_PROXIES.',
+    too_many_revocations:
+      'The client revoked 100 tokens within a minute. Retry later, or end all tokens of the key: mintmark token revoke --key <key>.',
     too_many_requests:
       'The gateway has too many requests of this address at the same time, or the limit of the tenant or key is used up. Raise it, or retry later.',
   },
@@ -82,7 +84,7 @@ const BY_SUBJECT = {
     assertion_crit: 'The assertion has a critical header. Request one without `crit`.',
     assertion_type: 'The assertion has a `typ` of another use. Send an ID token or a service-account token.',
     assertion_claims:
-      'The assertion lacks iss, sub, aud or exp, or one has another form. Correct its issuer.',
+      'The assertion lacks sub, aud or exp, or a claim has another form than it should. Correct its issuer.',
     assertion_of_a_person: 'The assertion is of the login of a person. Send one of a workload.',
     assertion_expired: 'The assertion expired. Request a new one shortly before the exchange.',
     assertion_not_yet_valid: 'The assertion is not valid yet. Compare the clocks.',
@@ -114,7 +116,8 @@ const BY_SUBJECT = {
   provider: {
     provider_unavailable:
       'This replica has no keys of the identity provider, or too old ones. Check its fetches: mintmark doctor.',
-    provider_stopped: 'Two identity providers share a key, so both are stopped. Remove one of them.',
+    provider_stopped:
+      'The identity provider shares a key with another one, so both are stopped: remove one of them. Or a restored database brought back a deleted one: delete it again.',
   },
   service: {
     unavailable:

@@ -12,13 +12,13 @@ import { packageVersion } from '../../src/system/package-version.ts'
 // test/gateway/openapi.test.ts compares it with the answers of a running service.
 
 const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Caddy
-calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for requests without a token. Only gateways should reach
-this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
+calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for those with an API key, or where they cannot tell. Only gateways
+should reach this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
 of its own, 8083 by default.
 
 ### Authentication
 
-Send the credential of the client, an API key (\`mmk_…\`) or a token, exactly once.
+Send the credential of the client: an API key (\`mmk_…\`) or a token. Two different ones are rejected.
 
 ~~~
 Authorization: Bearer mmk_…
@@ -291,7 +291,7 @@ export const checkDocument = () => ({
       post: check(
         'checkWithBody',
         'Check a request with its body',
-        'For gateways that send the body, like Envoy. If `MINTMARK_GATEWAY_MODEL` is `body`, the `model` in the body must be one of the models or adapters of the credential.',
+        'For gateways that send the body, as Envoy does with `with_request_body` (no file in `deploy/` does). If `MINTMARK_GATEWAY_MODEL` is `body`, the `model` in the body must be one of the models or adapters of the credential.',
         {
           requestBody: {
             content: {

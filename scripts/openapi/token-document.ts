@@ -39,7 +39,7 @@ const DESCRIPTION = `Exchanges an API key, or a token of an identity provider, f
 - \`client_secret_post\`: the form parameter \`client_secret\`. No \`client_id\` is needed.
 - \`client_secret_basic\`: \`Authorization: Basic base64(client_id:client_secret)\`. The \`client_id\` is the id of the API key (\`key_…\`) or of its tenant.
 
-A client that was imported from another system sends its \`client_id\` and secret from that system, in one of these ways.
+A client that was imported from another system sends its secret from that system in one of these ways, with its \`client_id\` if it has one.
 
 \`POST ${PATHS.revoke}\` takes the API key in the same ways, or a client assertion. \`POST ${PATHS.introspect}\` takes an introspection token (\`mmi_…\`).
 
@@ -116,7 +116,7 @@ const HEADERS = {
   Challenge: {
     name: 'WWW-Authenticate',
     description:
-      '`Basic`, if the request had an `Authorization` header with a rejected credential; for an introspection also `Bearer`.',
+      '`Basic`, if the request had a Basic `Authorization` header with a rejected credential. An introspection without one gets `Bearer`.',
     schema: text,
   },
 } as const
@@ -216,7 +216,7 @@ const SCHEMAS = {
       ),
       client_secret: string('The API key, if it is not sent in the `Authorization` header.'),
       client_id: string(
-        'Id of the API key or of its tenant. Optional, except for an imported client, which sends its own client id, and for an assertion that several keys accept.',
+        'Id of the API key or of its tenant. Optional, except for an imported client with a client id of its own, which it sends, and for an assertion that several keys accept.',
       ),
       scope: string('Requested scopes, separated by spaces. Default: all scopes of the API key.'),
       audience: string('Requested audience. Default: the first audience of the API key.'),
@@ -477,13 +477,13 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Revoke a token',
         description:
-          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. At most 100 tokens of an API key can be revoked one by one at the same time.',
+          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. An API key can revoke 100 tokens in a minute (429), and at one time at most 100 unexpired tokens of a key and 10,000 of a tenant can be revoked one by one (503): an administrator revokes all tokens of the key instead.',
         security: [{ clientSecretBasic: [] }, {}],
         requestBody: question({ token: EXCHANGED.access_token, client_secret: API_KEY }),
         responses: {
           200: {
             description:
-              'The token is not valid, or not a token of this client. The body is an empty object.',
+              'From now on the token is not valid, or it was not before, or it belongs to another client. The body is an empty object.',
             headers: headers('RequestId', 'NoStore'),
             content: { [JSON_TYPE]: { schema: { type: 'object' }, example: {} } },
           },

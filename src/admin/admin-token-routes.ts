@@ -61,7 +61,7 @@ const revocation = z.strictObject({
   cascade: field.flag
     .default(false)
     .describe(
-      'Also revoke what this token created, directly or through tokens that it created: admin tokens, keys and key secrets.',
+      'Also revoke what this token created, directly or through tokens that it created: admin tokens, keys, secrets and credentials of keys.',
     ),
   dry_run: field.flag.default(false).describe('Only show what would be revoked.'),
 })

@@ -114,7 +114,7 @@ function readSecrets(env: Env) {
       env.optional('MINTMARK_ENCRYPTION_KEYS', {
         fallback: 'embedded: generated in the keys directory; else required',
         description:
-          'comma-separated `id:base64url(32 bytes)`: keys that encrypt the stored private signing keys; the first one encrypts, all of them decrypt',
+          'comma-separated `id:base64url(32 bytes)`: keys that encrypt the stored private signing keys and the fetch tokens of identity providers, and seal rows that grant trust; the first one encrypts, all of them decrypt',
         parse: namedKeys,
       }) ?? [],
     peppers:

@@ -76,7 +76,7 @@ export function readTokens(env: Env): TokenConfig {
       min: 1,
       max: 1_000_000,
       description:
-        'exchanges with unknown API keys from one address per minute; further exchanges with unknown API keys get 429. Exchanges with known API keys are not limited',
+        'unknown API keys, refused assertions and unknown introspection tokens from one address per minute, in each process; further ones get 429. Exchanges with known API keys are not limited',
     }),
     adminFailuresPerMinute: env.integer('MINTMARK_ADMIN_FAILURES_PER_MINUTE', {
       default: 60,

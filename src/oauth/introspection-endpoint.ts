@@ -81,7 +81,7 @@ async function authenticate(
   const found = introspectors.find(presented, now())
   if (found) return found
   const allowance = await failures.take(source)
-  if (!allowance.granted) throw rateLimited(allowance.retryAfterSeconds)
+  if (!allowance.granted) throw rateLimited('introspection tokens', allowance.retryAfterSeconds)
   throw new OAuthError('invalid_client', 'Invalid introspection token.', {
     status: 401,
     headers: { 'WWW-Authenticate': challengeFor(req) },

@@ -2,6 +2,7 @@ import { answerJson, headerList } from '../http/answer.ts'
 import { readBody } from '../http/body.ts'
 import { eventOf } from '../http/request-event.ts'
 import type { Handler } from '../http/route-table.ts'
+import type { RefusalReason } from '../refusal-reasons.ts'
 import { MinuteLimit } from '../system/minute-limit.ts'
 import type { DenyList } from '../token-revocations/deny-list.ts'
 import type { TokenRevocations } from '../token-revocations/token-revocations.ts'
@@ -42,7 +43,10 @@ export function revocationEndpoint(
       const source = event.source === undefined ? {} : { source: event.source }
       const actor = { id: keyId, requestId: event.requestId, ...source }
       const taken = await writes.take(keyId, MOST_A_MINUTE)
-      if (!taken.granted) throw tooMany(taken.retryAfterSeconds)
+      if (!taken.granted) {
+        event.fields.reason = 'too_many_revocations' satisfies RefusalReason
+        throw tooMany(taken.retryAfterSeconds)
+      }
       await revocations.revokeOwn(actor, { jti, keyId, tenantId })
       event.fields.token_id = jti
     }

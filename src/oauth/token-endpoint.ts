@@ -22,7 +22,7 @@ const HEADERS = headerList({ Pragma: 'no-cache' })
 /** Parses a request once; nothing else reads it. */
 export type ParseRequest = (req: { url: string; headers: IncomingHttpHeaders; body: Buffer }) => TokenRequest
 
-/** Who presents a credential, of each kind. */
+/** What authenticates a client: its API key, or its assertion. */
 export interface ClientAuthentication {
   authenticator: Authenticator
   workloads: Workloads
@@ -30,15 +30,15 @@ export interface ClientAuthentication {
 }
 
 /**
- * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2) and the documents that describe it. The endpoint owns
- * the security steps; a grant only decides what may be issued.
+ * oauth/ is the public API: `POST /oauth/token` (RFC 6749 §3.2), revocation, introspection, and the documents that describe them. The
+ * endpoint owns the security steps; the function of a grant type only decides what may be issued.
  */
 export function tokenEndpoint(
   options: ClientAuthentication & {
     tokenIssuer: TokenIssuer
     parse: ParseRequest
     counts: ExchangeCounts
-    /** Settles when this replica has caught up after a pause; undefined: there was none. */
+    /** A promise that settles when this replica has caught up after a pause. Undefined: it was not paused. */
     afterPause: () => Promise<void> | undefined
   },
 ): Handler {
@@ -102,7 +102,7 @@ function refused(authentication: AuthFailure, method: AuthenticationMethod): OAu
     case 'unauthorized':
       return unauthorizedClient(authentication.reason)
     case 'rate_limited':
-      return rateLimited(authentication.retryAfterSeconds)
+      return rateLimited('API keys', authentication.retryAfterSeconds)
   }
 }
 
@@ -123,9 +123,12 @@ function unauthorizedClient(reason: 'tenant_suspended' | 'key_disabled'): OAuthE
   return new OAuthError('unauthorized_client', `${what} Contact the operator of this service.`)
 }
 
-/** The key was not looked up, so this is not `invalid_client` either. */
-export function rateLimited(retryAfterSeconds: number): OAuthError {
-  return new OAuthError('slow_down', 'Too many invalid API keys from this address. Retry later.', {
+/** The credential was not looked up, so this is not `invalid_client` either. */
+export function rateLimited(
+  what: 'API keys' | 'introspection tokens',
+  retryAfterSeconds: number,
+): OAuthError {
+  return new OAuthError('slow_down', `Too many invalid ${what} from this address. Retry later.`, {
     status: 429,
     headers: { 'Retry-After': String(retryAfterSeconds) },
   })

@@ -16,7 +16,7 @@ const instance = z
       .string()
       .nullable()
       .describe(
-        'It has acknowledged a list with every revocation until this instant, in epoch milliseconds. null: none on this connection.',
+        'The newest list that it acknowledged has every revocation until this instant, in epoch milliseconds. null: none on this connection.',
       ),
     behind_since: instant.nullable().describe('Since when it lacks the newest list.'),
     rejection: z

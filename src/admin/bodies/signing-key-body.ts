@@ -51,9 +51,9 @@ export const scheduledBody = z
 export const rewrapBody = z
   .strictObject({
     encryption_key: z.string().describe('Id of the current encryption key.'),
-    rewrapped: count.describe('Number of private keys encrypted again.'),
+    rewrapped: count.describe('Number of private signing keys that were encrypted again.'),
     resealed: count.describe(
-      'Number of signing keys and imported secrets whose seal (a MAC over the row) was computed again with the newest encryption key.',
+      'Number of rows that grant trust (signing keys, imported secrets, identity providers and credentials) whose seal, a MAC over the row, was computed again with the newest encryption key.',
     ),
   })
   .meta({ id: 'Rewrapped', description: 'Result of re-encrypting the private signing keys.' })

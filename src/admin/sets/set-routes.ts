@@ -18,7 +18,9 @@ const adoption = z
     set: field.setName.describe('Name of the set.'),
     kind,
     id,
-    name: nameInSet.describe('Name of the object in the set. Those of one kind are different.'),
+    name: nameInSet.describe(
+      'Name of the object in the set, different from those of all other objects of its kind in the set.',
+    ),
   })
   .meta({ id: 'SetAdoption', description: 'An existing object, and the set that takes it over.' })
 

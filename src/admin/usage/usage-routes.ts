@@ -27,7 +27,7 @@ const closing = z.strictObject({
 })
 const voiding = z.strictObject({
   since: field.instant.describe(
-    'What was received from this time on is taken back; from an earlier time, if one was given before.',
+    'Takes back the records that were received at this time or later. If an earlier request named an earlier time, that one counts.',
   ),
   reason: field.reason.describe('Reason, for the audit trail.'),
 })
