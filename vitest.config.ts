@@ -35,6 +35,7 @@ const UNIT = [
   'test/token-revocations/deny-list.test.ts',
   'test/tombstones/trail.test.ts',
   'test/tokens/{compact-jws,expiry,issued-tokens}.test.ts',
+  'test/usage/otlp-json.test.ts',
   'test/usage/usage-record.test.ts',
   'test/xds/discovery-stream.test.ts',
 ]

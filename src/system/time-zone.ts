@@ -12,6 +12,19 @@ export interface LocalTime {
   offset: number
 }
 
+/**
+ * Whether the name means the same here and in Postgres. Abbreviations do not: Node.js reads IST as India's and CET with summer time, Postgres
+ * IST as Israel's and CET without. Offsets have the opposite sign in Postgres.
+ */
+export function isTimeZone(name: string): boolean {
+  try {
+    clocksIn(name)
+    return /^(UTC|GMT)$/i.test(name) || /^[A-Za-z_]+\//.test(name)
+  } catch {
+    return false
+  }
+}
+
 const MINUTE_MS = 60_000
 const QUARTER_MS = 15 * MINUTE_MS
 /** No zone is further from UTC. */

@@ -109,13 +109,19 @@ function readAttributes(
   }
 }
 
+/** As proto3 JSON writes an int64 and a double in text. */
+const WHOLE = /^-?\d{1,19}$/
+const NUMBER = /^-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,3})?$/
+
 function anyValue(any: unknown): AttributeValue | undefined {
   const text = memberOf(any, 'stringValue')
   if (typeof text === 'string') return isShort(text) ? text : undefined
   const int = memberOf(any, 'intValue')
-  if (typeof int === 'string' || typeof int === 'number') return Number(int)
+  if (typeof int === 'number') return int
+  if (typeof int === 'string') return WHOLE.test(int) ? Number(int) : undefined
   const double = memberOf(any, 'doubleValue')
   if (typeof double === 'number') return double
+  if (typeof double === 'string') return NUMBER.test(double) ? Number(double) : undefined
   const bool = memberOf(any, 'boolValue')
   if (typeof bool === 'boolean') return bool
   const list = memberOf(any, 'arrayValue')

@@ -144,6 +144,30 @@ describe('mintmark usage', () => {
     ])
   })
 
+  it('a request that was refused, without a model, needs no price', async () => {
+    await service.database.asOwner(
+      `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests)
+       VALUES (date_trunc('hour', now()), 'acme', '', '', $1, '{}', 0, 1)`,
+      [reporter],
+    )
+    const file = await prices(`${HEADER}big,2,0.5,8\nsmall,0.1,0.1,0.4\n`)
+    const [acme] = await cli.json('usage', '--tenant', 'acme', '--prices', file)
+    expect(acme.cost).toBe(6.6)
+    await service.database.asOwner("DELETE FROM usage_totals WHERE model = ''")
+  })
+
+  it('--csv writes all digits of a cost', async () => {
+    const cost = async (price: string) => {
+      const file = await prices(`${HEADER}*,${price},${price},0\n`)
+      const [, acme = ''] = (await cli.run('usage', '--tenant', 'acme', '--prices', file, '--csv')).split(
+        '\r\n',
+      )
+      return acme.split(',').at(-1)
+    }
+    expect(await cost('123456789.123456789')).toBe('370370367.370370367')
+    expect(await cost('0.000000001')).toBe('0.000000003')
+  })
+
   it('sums costs exactly', async () => {
     // In binary fractions these are not the sum of their parts.
     const file = await prices(`${HEADER}big,0.1,0.1,0\nsmall,0.1,0.1,0.1\n`)

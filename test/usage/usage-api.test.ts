@@ -1,5 +1,6 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { clocksIn, isTimeZone } from '../../src/system/time-zone.ts'
 import { issue } from '../admin/admins.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
@@ -36,6 +37,12 @@ const of = (tenant: string): Request[] =>
     output: 5,
     cached: 2,
   }))
+
+/** Names of before the regions, and abbreviations. */
+const LEGACY_ZONES =
+  'CET EET MET WET EST MST HST PST CST IST BST AST JST EST5EDT GMT UTC utc Zulu Japan Cuba GB NZ US/Pacific Etc/GMT+5'.split(
+    ' ',
+  )
 
 const THIS_MONTH = `from=${new Date(now - 2 * 3_600_000).toISOString()}`
 const usage = async (query: string) => (await admin('GET', `/usage?${query}`)).body.data
@@ -169,6 +176,24 @@ describe('GET /usage', () => {
     ])
   })
 
+  it('has every time zone that it accepts from Postgres as the command line has it from Node.js', async () => {
+    const names = [...Intl.supportedValuesOf('timeZone'), ...LEGACY_ZONES].filter(isTimeZone)
+    // Not today: Node.js and Postgres learn of new rules at different times.
+    const times = ['2019-01-15T12:00:00Z', '2019-07-15T12:00:00Z']
+    const rows = await mintmark.database.asOwner<{ name: string; at: Date; local: string }>(
+      `SELECT zone.name, at, to_char(at AT TIME ZONE zone.name, 'DD HH24:MI') AS local FROM unnest($1::text[]) AS zone (name)
+        JOIN pg_timezone_names AS known ON lower(known.name) = lower(zone.name), unnest($2::timestamptz[]) AS at`,
+      [names, times],
+    )
+    expect(rows.length).toBeGreaterThan(800)
+    const two = (number: number) => String(number).padStart(2, '0')
+    const differs = rows.filter(({ name, at, local }) => {
+      const { day, hour, minute } = clocksIn(name)(at.getTime())
+      return local !== `${two(day)} ${two(hour)}:${two(minute)}`
+    })
+    expect(differs).toEqual([])
+  })
+
   it('shows a tenant-admin its own tenant only, whatever it asks for', async () => {
     const own = await issue(mintmark, 'tenant-admin', 'blue')
     for (const query of ['group_by=tenant', 'group_by=tenant&tenant=blue,acme', 'group_by=tenant,key']) {
@@ -184,6 +209,8 @@ describe('GET /usage', () => {
     ['an unknown group', 'group_by=colour'],
     ['an unknown time zone', 'time_zone=Mars/Olympus'],
     ['a time zone that Postgres does not know', 'time_zone=US/Pacific-New'],
+    ['an abbreviation, which Postgres reads without summer time', 'time_zone=CET'],
+    ['an abbreviation, which is another zone in Postgres', 'time_zone=IST'],
     ['two labels', 'group_by=label:team,label:owner'],
     ['a label without a name', 'group_by=label:'],
     ['two lists of groups', 'group_by=tenant&group_by=key'],

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Invalid } from '../../errors.ts'
-import { beginningOfMonth } from '../../system/time-zone.ts'
+import { beginningOfMonth, isTimeZone } from '../../system/time-zone.ts'
 import { USAGE_GROUPS, type UsageGroup, type UsagePlace, type UsageQuery } from '../../usage/usage-report.ts'
 import type { Admin } from '../admin-auth.ts'
 import type { Cursors, List } from '../cursor.ts'
@@ -63,7 +63,7 @@ export const usageFilters = {
   time_zone: z
     .string('must be text')
     .max(64, 'must be at most 64 characters')
-    .refine(isTimeZone, 'must be a time zone like Europe/Berlin')
+    .refine(isTimeZone, 'must be a time zone like Europe/Berlin, or UTC')
     .default('UTC')
     .describe(
       'Where days and months begin, as an IANA name. Totals are by hours of UTC: an hour counts where it begins.',
@@ -114,13 +114,3 @@ export const writePlace = (cursors: Cursors, list: List, { from }: UsageQuery, n
       one => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
     ),
   )
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    // Offsets have the opposite sign in Postgres.
-    return /^[A-Za-z]/.test(name)
-  } catch {
-    return false
-  }
-}

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { beginningOfDay, clocksIn, type LocalTime } from '../../system/time-zone.ts'
+import { beginningOfDay, clocksIn, isTimeZone, type LocalTime } from '../../system/time-zone.ts'
 import { parseTime } from '../time-arguments.ts'
 
 /** Times of `mintmark usage`, whose days and months begin where those of --time-zone do. */
@@ -40,12 +40,8 @@ const beginningIn = (timeZone: string, day: Parameters<typeof beginningOfDay>[0]
 
 /** For `argParser`: an IANA name. */
 export function parseTimeZone(text: string): string {
-  try {
-    clocksIn(text)
-    return text
-  } catch {
-    throw new InvalidArgumentError('It must be a time zone like Europe/Berlin.')
-  }
+  if (isTimeZone(text)) return text
+  throw new InvalidArgumentError('It must be a time zone like Europe/Berlin, or UTC.')
 }
 
 const two = (number: number) => String(Math.abs(number)).padStart(2, '0')

@@ -70,26 +70,48 @@ interface Tokens {
 /** Digits behind the point of a cost: those of a price, and of a millionth. */
 const DIGITS = 15
 
+/** An exact sum of money, in 10⁻¹⁵ of the currency. */
+export class Cost {
+  readonly units: bigint
+
+  constructor(units: bigint) {
+    this.units = units
+  }
+
+  plus(other: Cost): Cost {
+    return new Cost(this.units + other.units)
+  }
+
+  /** All its digits, without an exponent. */
+  toString(): string {
+    const digits = String(this.units < 0n ? -this.units : this.units).padStart(DIGITS + 1, '0')
+    const part = digits.slice(-DIGITS).replace(/0+$/, '')
+    return `${this.units < 0n ? '-' : ''}${digits.slice(0, -DIGITS)}${part === '' ? '' : `.${part}`}`
+  }
+
+  /** The nearest number: JSON's readers have no others. */
+  toJSON(): number {
+    return Number(this.toString())
+  }
+}
+
 /**
- * In 10⁻¹⁵ of the currency, so that sums are exact. Cached input tokens are a part of the input tokens. Undefined: the model has no
- * price.
+ * Cached input tokens are a part of the input tokens. Undefined: the model has no price. Without tokens it needs none, so that a request
+ * that was refused, which may name no model at all, leaves the sum of its tenant as it is.
  */
-export function costOf(usage: Tokens, prices: Prices): bigint | undefined {
+export function costOf(usage: Tokens, prices: Prices): Cost | undefined {
+  if (usage.input_tokens === 0 && usage.cached_input_tokens === 0 && usage.output_tokens === 0)
+    return new Cost(0n)
   const price = prices.get(usage.model ?? '*') ?? prices.get('*')
   if (!price) return undefined
   const fresh = BigInt(usage.input_tokens - usage.cached_input_tokens)
   const cached = BigInt(usage.cached_input_tokens) * price.cachedInput
-  return fresh * price.input + cached + BigInt(usage.output_tokens) * price.output
-}
-
-/** The number that is nearest to a cost. */
-export function amountOf(cost: bigint): number {
-  const digits = String(cost < 0n ? -cost : cost).padStart(DIGITS + 1, '0')
-  return Number(`${cost < 0n ? '-' : ''}${digits.slice(0, -DIGITS)}.${digits.slice(-DIGITS)}`)
+  return new Cost(fresh * price.input + cached + BigInt(usage.output_tokens) * price.output)
 }
 
 /** Of a cost in the table. A small one is not shown as nothing. */
-export function shownCost(cost: number): string {
+export function shownCost(exact: Cost): string {
+  const cost = exact.toJSON()
   if (cost !== 0 && Math.abs(cost) < 0.005) return cost > 0 ? '<0.01' : '>-0.01'
   return cost.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 }

@@ -1,4 +1,4 @@
-import { amountOf, costOf, type Prices } from './prices.ts'
+import { type Cost, costOf, type Prices } from './prices.ts'
 
 /** A row of `GET /admin/v1/usage`. */
 export interface Usage {
@@ -16,7 +16,7 @@ export interface Usage {
   estimated_requests: number
   adjusted_requests: number
   /** With --prices; null: a model without a price is part of it. */
-  cost?: number | null
+  cost?: Cost | null
 }
 
 const NAMES = ['tenant', 'key', 'model', 'reporter', 'label'] as const
@@ -51,7 +51,7 @@ export function groupingOf(groups: readonly string[]): Grouping {
 
 /** Adds the cost to rows that are grouped by model, and sums them where the user did not ask for models. */
 export function withCosts(rows: readonly Usage[], { names }: Grouping, prices: Prices): Usage[] {
-  const sums = new Map<string, { row: Usage; cost: bigint | undefined }>()
+  const sums = new Map<string, { row: Usage; cost: Cost | undefined }>()
   for (const each of rows) {
     const row = { ...each, model: names.includes('model') ? each.model : null }
     const cost = costOf(each, prices)
@@ -60,12 +60,10 @@ export function withCosts(rows: readonly Usage[], { names }: Grouping, prices: P
     if (!before) sums.set(place, { row, cost })
     else {
       before.row = sum(before.row, row)
-      before.cost = before.cost === undefined || cost === undefined ? undefined : before.cost + cost
+      before.cost = before.cost === undefined || cost === undefined ? undefined : before.cost.plus(cost)
     }
   }
-  return [...sums.values()]
-    .map(({ row, cost }) => ({ ...row, cost: cost === undefined ? null : amountOf(cost) }))
-    .sort(byPlace)
+  return [...sums.values()].map(({ row, cost }) => ({ ...row, cost: cost ?? null })).sort(byPlace)
 }
 
 /** The order of the service, where models come before reporters and labels. */
