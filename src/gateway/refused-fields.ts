@@ -2,7 +2,9 @@
 
 /**
  * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant, and
+ * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant,
+ * background, with which the engine answers at once without a count of tokens, and generates on after the client has left, nvext, which
+ * chooses instances and priorities of Dynamo, and
  * SGLang's stages, ranks, path to an adapter, ids of requests and sessions, which all tenants share, and extra_key, which it appends
  * to cache_salt without a mark between them, so that together they could be the salt of another tenant.
  */
@@ -11,6 +13,8 @@ export const STEERING_FIELDS = [
   'ec_transfer_params',
   'vllm_xargs',
   'previous_response_id',
+  'background',
+  'nvext',
   'request_id',
   'lora_path',
   'bootstrap_host',

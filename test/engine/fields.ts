@@ -12,11 +12,10 @@ const CHECKED = ['model']
 const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
- * Fields that concern only the request that has them: passed on. store, background: what is stored cannot be read through the
- * gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in refused-fields.ts).
+ * Fields that concern only the request that has them: passed on. store: what is stored cannot be read through the gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in refused-fields.ts).
  */
 const HARMLESS = `
-  add_generation_prompt add_special_tokens allowed_token_ids background bad_words chat_template
+  add_generation_prompt add_special_tokens allowed_token_ids bad_words chat_template
   chat_template_kwargs continue_final_message data data_1 data_2 dimensions documents echo embed_dtype
   embedding_types enable_response_messages encoding_format endianness frequency_penalty ignore_eos images
   include include_reasoning include_stop_str_in_output input input_type inputs instruction instructions items
