@@ -67,7 +67,9 @@ it.each(['', '-', '-1', -1, 1.5, '1.5', '1e9', 'NaN', Number.NaN, true, ['999999
   'the duration %j is none',
   duration => {
     expect(read({ 'mintmark.request.duration_ms': duration }, NOW)).toEqual(read({}, NOW))
-    expect(read({ 'mintmark.request.duration_ms': duration }, NOW - HOURS - 1)).toEqual({ rejected: 'too_old' })
+    expect(read({ 'mintmark.request.duration_ms': duration }, NOW - HOURS - 1)).toEqual({
+      rejected: 'too_old',
+    })
   },
 )
 
