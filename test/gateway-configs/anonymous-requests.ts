@@ -5,7 +5,7 @@ import type { TestService } from '../support/test-service.ts'
 import { send } from './client.ts'
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-/** Nobody signed it. */
+/** Without a signature that verifies. */
 const FORGED = [part({ alg: 'RS256', typ: 'at+jwt' }), part({ tenant: 'acme', sub: 'key_1' }), 'AAAA'].join(
   '.',
 )
@@ -41,7 +41,7 @@ function malformed(url: string): Promise<string> {
   })
 }
 
-/** The records that this Mintmark has received, by what became of them. */
+/** How many records this Mintmark has received, by result. */
 export async function recordsReceived({ service }: TestService): Promise<Record<string, number>> {
   const { series } = await scrape(service.urls.ops)
   const found: Record<string, number> = {}
