@@ -41,12 +41,12 @@ function malformed(url: string): Promise<string> {
   })
 }
 
-/** How many records this Mintmark has received, by result. */
-export async function recordsReceived({ service }: TestService): Promise<Record<string, number>> {
+/** How many records this Mintmark has ignored or rejected, by result. */
+export async function notCounted({ service }: TestService): Promise<Record<string, number>> {
   const { series } = await scrape(service.urls.ops)
   const found: Record<string, number> = {}
   for (const [id, value] of series) {
-    const [, result] = /^mintmark_usage_records_total\{result="(\w+)"\}$/.exec(id) ?? []
+    const [, result] = /^mintmark_usage_records_total\{result="(ignored|rejected_\w+)"\}$/.exec(id) ?? []
     if (result !== undefined && value > 0) found[result] = value
   }
   return found
