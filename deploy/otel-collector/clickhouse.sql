@@ -1,5 +1,5 @@
--- The table that clickhouse.yaml writes to, and totals per hour of UTC, tenant, key and model, each record once, by the rules by which
--- Mintmark counts:
+-- The table that clickhouse.yaml writes to, and totals per hour of UTC in which requests ended, tenant, key and model, each record once, by
+-- the rules by which Mintmark counts:
 --
 --   clickhouse-client --multiquery < clickhouse.sql
 --   SELECT * FROM mintmark.usage(from = '2026-11-01 00:00:00', to = '2026-12-01 00:00:00') ORDER BY hour, tenant, key, model
@@ -43,9 +43,13 @@ FROM (
       mapApply((name, value) -> (name, if(value = '-', '', value)), a) AS said,
       (name) -> if(
         match(said[name], '^[0-9]{1,15}(\\.0+)?$') AND toUInt64OrZero(splitByChar('.', said[name])[1]) <= 4294967296,
-        toUInt64OrNull(splitByChar('.', said[name])[1]), NULL) AS number
+        toUInt64OrNull(splitByChar('.', said[name])[1]), NULL) AS number,
+      -- A week at most.
+      if(match(said['mintmark.request.duration_ms'], '^[0-9]{1,15}(\\.0+)?$'),
+        least(toUInt64OrZero(splitByChar('.', said['mintmark.request.duration_ms'])[1]), 604800000), 0) AS duration
     SELECT
-      Timestamp AS at,
+      -- The end of the request.
+      Timestamp + toIntervalMillisecond(duration) AS at,
       said['mintmark.request.id'] AS id,
       said['mintmark.tenant'] AS tenant,
       said['mintmark.key'] AS key,
@@ -63,7 +67,8 @@ FROM (
       number('http.request.body.size') AS request_bytes,
       number('http.response.body.size') AS answer_bytes
     FROM mintmark.usage_records
-    WHERE Timestamp >= {from:DateTime('UTC')} AND Timestamp < {to:DateTime('UTC')}
+    WHERE Timestamp >= {from:DateTime('UTC')} - INTERVAL 7 DAY AND Timestamp < {to:DateTime('UTC')}
+      AND at >= {from:DateTime('UTC')} AND at < {to:DateTime('UTC')}
       AND tenant != '' AND id != '' AND length(id) <= 256 AND match(key, '^key_[0-9A-Za-z]{16}$')
       AND outcome IN ('completed', 'cancelled', 'refused')
     -- Sent twice is counted once.

@@ -3,7 +3,7 @@ import { TENANT_ID } from '../tenants/name.ts'
 
 /** A log record of a gateway. Attributes have the values of OpenTelemetry, lists as lists of text. */
 export interface ReportedRecord {
-  /** When the request began, in epoch milliseconds; undefined: not said. */
+  /** In epoch milliseconds: when the request began, or its end where it has no duration; undefined: not said. */
   at: number | undefined
   attributes: ReadonlyMap<string, AttributeValue>
 }
@@ -34,6 +34,7 @@ export const ATTRIBUTES: ReadonlySet<string> = new Set([
   'mintmark.key',
   'mintmark.audience',
   'mintmark.outcome',
+  'mintmark.request.duration_ms',
   'mintmark.response_flags',
   'mintmark.usage.cached_input_tokens',
   'mintmark.usage.output_events',
@@ -61,6 +62,8 @@ export type Rejection = keyof typeof REJECTIONS
 export type ReadRecord = { record: UsageRecord } | { rejected: Rejection } | 'ignored'
 
 const FUTURE_MS = 300_000
+/** Of a request. No gateway here lets one run for so long. */
+const LONGEST_MS = 7 * 86_400_000
 export const HOUR_MS = 3_600_000
 const LONGEST_ID = 256
 const KEY_ID = /^key_[0-9A-Za-z]{16}$/
@@ -77,7 +80,8 @@ export interface AcceptedBy {
 }
 
 /** Reads a record by the attributes of docs/guides/usage.md. */
-export function readUsageRecord({ at, attributes }: ReportedRecord, by: AcceptedBy): ReadRecord {
+export function readUsageRecord(reported: ReportedRecord, by: AcceptedBy): ReadRecord {
+  const { attributes } = reported
   const tenantId = textOf(attributes, 'mintmark.tenant')
   if (tenantId === undefined) return 'ignored'
   const id = textOf(attributes, 'mintmark.request.id')
@@ -86,6 +90,7 @@ export function readUsageRecord({ at, attributes }: ReportedRecord, by: Accepted
   if (id === undefined || id.length > LONGEST_ID || keyId === undefined || !outcome || !KEY_ID.test(keyId))
     return { rejected: 'malformed' }
   if (!TENANT_ID.test(tenantId)) return { rejected: 'tenant' }
+  const at = endOf(reported)
   if (at === undefined) return { rejected: 'without_time' }
   if (at < by.now - by.dedupSeconds * 1000) return { rejected: 'too_old' }
   if (at > by.now + FUTURE_MS) return { rejected: 'in_future' }
@@ -99,6 +104,12 @@ export function readUsageRecord({ at, attributes }: ReportedRecord, by: Accepted
   }
   if (outcome === 'refused') return { record: { ...named, ...NOTHING, refused: true } }
   return { record: { ...named, ...tokensOf(attributes, outcome), refused: false } }
+}
+
+/** Gateways log at the end of a request, and some of them the time at which it began: a long one would be too old by then. */
+function endOf({ at, attributes }: ReportedRecord): number | undefined {
+  const duration = wholeNumberOf(attributes, 'mintmark.request.duration_ms') ?? 0
+  return at === undefined ? undefined : at + Math.min(duration, LONGEST_MS)
 }
 
 const NOTHING = { estimated: false, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 }
@@ -150,12 +161,17 @@ function textOf(attributes: ReportedRecord['attributes'], name: string): string 
   return typeof value !== 'string' || value === '' || value === '-' ? undefined : value
 }
 
-/** A whole number, also as text: the formats of gateways write text. */
+/** A count of tokens or bytes, or a status. */
 function numberOf(attributes: ReportedRecord['attributes'], name: string): number | undefined {
+  const number = wholeNumberOf(attributes, name)
+  return number !== undefined && number <= MOST_COUNTED ? number : undefined
+}
+
+/** Also as text: the formats of gateways write text. */
+function wholeNumberOf(attributes: ReportedRecord['attributes'], name: string): number | undefined {
   const value = attributes.get(name)
   const number = typeof value === 'string' && /^\d{1,15}(\.0+)?$/.test(value) ? Number(value) : value
-  const isValid = typeof number === 'number' && Number.isInteger(number)
-  return isValid && number >= 0 && number <= MOST_COUNTED ? number : undefined
+  return typeof number === 'number' && Number.isInteger(number) && number >= 0 ? number : undefined
 }
 
 /** `aud` of a token: text, a list, or a list as JSON text, as Envoy writes it. */

@@ -55,8 +55,21 @@ afterAll(async () => {
 const count = () =>
   of([0, 1, 17, 40_000, '12', '7.0', '-', '', 'NaN', '1e3', '-5', 2.5, 9_007_199_254_740_991, '0012'])
 
+/** Durations as gateways write them, and as none should, with their milliseconds. */
+const DURATIONS: [written: string | number, ms: number][] = [
+  ...([
+    ['0', 0],
+    ['59000', 59_000],
+    [3_540_000, 3_540_000],
+    ['0007200000.0', 7_200_000],
+  ] as [string | number, number][]),
+  ...['', '-', 'x', '-5', '1.5', '1e3'].map((written): [string, number] => [written, 0]),
+]
+
 function anyRequest(): Request {
   const more: Record<string, string | number> = {}
+  const [written, ms] = of(DURATIONS)
+  more['mintmark.request.duration_ms'] = written
   const say = (name: string, value: () => string | number, share = 0.7) => {
     if (isOften(share)) more[name] = value()
   }
@@ -70,7 +83,7 @@ function anyRequest(): Request {
   say('mintmark.response_flags', () => of(['-', 'DC', 'UF,DR', 'DCX']), 0.2)
   if (isOften(0.5)) more['mintmark.outcome'] = of(['-', '', 'unknown', 'refused'])
   return {
-    ...{ id: `raw-${sent.length}`, ...of(holders), more },
+    ...{ id: `raw-${sent.length}`, ...of(holders), at: Date.now() - ms, more },
     ...{ model: of(['base', 'base', '-']), outcome: of(['completed', 'cancelled', 'refused'] as const) },
   }
 }
@@ -80,7 +93,7 @@ async function report(batches: number): Promise<void> {
     for (let number = 0; number < BATCH; number++) sent.push(anyRequest())
     // Half of them a second time.
     const records = logRecords([...sent.slice(-BATCH), ...sent.slice(-BATCH / 2)])
-    await send(`http://127.0.0.1:${collector.httpPort}`, 'mmr_to_the_collector', records)
+    await send(`http://127.0.0.1:${collector.httpPort}`, reporter.secret, records)
   }
 }
 

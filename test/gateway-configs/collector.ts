@@ -52,7 +52,7 @@ export async function startCollector(
     ['http://mintmark:8085', receiver.url],
     ['0.0.0.0:4317', `127.0.0.1:${grpcPort}`],
     ['0.0.0.0:4318', `127.0.0.1:${httpPort}`],
-    ['0.0.0.0:5140', `127.0.0.1:${linePort}`],
+    [':5140', `:${linePort}`],
     ['/var/log/nginx/mintmark-usage.log', nginxLog],
     ['/var/lib/otelcol/usage', join(home, 'store')],
   ])

@@ -41,7 +41,7 @@ async function report(batches: number): Promise<void> {
     const requests = Array.from({ length: BATCH }, () => ({
       ...{ id: `raw-${++sent}`, tenant: 'acme', key, input: 3, output: sent % 50, cached: 1 },
     }))
-    await send(`http://127.0.0.1:${collector.httpPort}`, 'mmr_to_the_collector', logRecords(requests))
+    await send(`http://127.0.0.1:${collector.httpPort}`, reporter.secret, logRecords(requests))
   }
 }
 

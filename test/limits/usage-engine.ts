@@ -1,4 +1,5 @@
 import { createServer, request, type ServerResponse } from 'node:http'
+import { connect } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -65,9 +66,18 @@ export async function startUsageEngine(): Promise<UsageEngine> {
   }
 }
 
-/** A streamed request that is given up once so many pieces of text have arrived. */
-export function cancelled(url: string, token: string, texts: number, model = 'llama-3-8b'): Promise<void> {
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+const streamed = (model: string) => JSON.stringify({ model, messages: [], stream: true })
+
+/** A streamed request that is given up once so many pieces of text have arrived. `zeros`: of its length, in front. */
+export function cancelled(
+  ...[url, token, texts, model = 'llama-3-8b', zeros = '']: [string, string, number, string?, string?]
+): Promise<void> {
+  const body = streamed(model)
+  const headers = {
+    authorization: `Bearer ${token}`,
+    'content-type': 'application/json',
+    'content-length': `${zeros}${body.length}`,
+  }
   return new Promise((resolve, reject) => {
     const sent = request(url, { method: 'POST', agent: false, headers }, response => {
       let text = ''
@@ -79,7 +89,23 @@ export function cancelled(url: string, token: string, texts: number, model = 'll
       response.once('error', () => resolve())
     })
     sent.once('error', reject)
-    sent.end(JSON.stringify({ model, messages: [], stream: true }))
+    sent.end(body)
+  })
+}
+
+/** The same over HTTP/2, without a length, once the first piece has arrived. */
+export function cancelledOverHttp2(url: string, token: string): Promise<void> {
+  const { origin, pathname } = new URL(url)
+  const session = connect(origin)
+  const stream = session.request({
+    ...{ ':method': 'POST', ':path': pathname },
+    ...{ authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+  })
+  stream.end(streamed('llama-3-8b'))
+  return new Promise((resolve, reject) => {
+    session.once('error', reject)
+    stream.once('data', () => session.destroy())
+    stream.once('close', resolve)
   })
 }
 

@@ -83,7 +83,7 @@ export async function startSetting(environment: Environment): Promise<Setting> {
   return {
     ...{ postgres, engine, collector, holders },
     gateways: [
-      ending(await envoy('grpc', collector.grpcPort, 'mmr_to_the_collector')),
+      ending(await envoy('grpc', collector.grpcPort, reporters.collector.secret)),
       ending(await startNginx(behind, [], undefined, collector.nginxLog)),
     ],
     alone: ending(await envoy('http', otlpPort, reporters.alone.secret)),

@@ -147,6 +147,27 @@ describe('A report is not counted', () => {
   })
 })
 
+it.each(['json', 'protobuf'] as const)(
+  'A request of 119 minutes is counted by its end, in %s',
+  async encoded => {
+    const at = Date.now() - 2 * 3_600_000
+    const long = (id: string, more = {}): Request => ({
+      id: `${encoded}-${id}`,
+      tenant: 'blue',
+      key,
+      at,
+      output: 7,
+      more,
+    })
+    const before = await counted()
+    await send(receiverOf(mintmark), reporter.secret, logRecords([long('without')]), encoded)
+    expect(await counted()).toEqual(before)
+    const duration = { 'mintmark.request.duration_ms': String(119 * 60_000) }
+    await send(receiverOf(mintmark), reporter.secret, logRecords([long('with', duration)]), encoded)
+    expect(Number((await counted())?.output)).toBe(Number(before?.output ?? 0) + 7)
+  },
+)
+
 describe.each([
   {
     what: 'JSON',

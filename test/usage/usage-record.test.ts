@@ -48,3 +48,35 @@ it.each([
   expect(read({}, at)).toEqual({ rejected })
   expect(read({}, at + (at < NOW ? 1 : -1))).toMatchObject({ record: {} })
 })
+
+const HOURS = 3_600_000
+const MOST_DAYS = 7 * 24 * HOURS
+
+it.each([119 * 60_000, String(119 * 60_000)])('a request of %j ms is counted by its end', duration => {
+  const at = NOW - 2 * HOURS
+  expect(read({}, at)).toEqual({ rejected: 'too_old' })
+  expect(read({ 'mintmark.request.duration_ms': duration }, at)).toMatchObject({
+    record: { hour: Math.floor((NOW - 60_000) / HOURS) },
+  })
+})
+
+it.each(['', '-', '-1', -1, 1.5, '1.5', '1e9', 'NaN', Number.NaN, true, ['9999999']])(
+  'the duration %j is none',
+  duration => {
+    expect(read({ 'mintmark.request.duration_ms': duration }, NOW)).toEqual(read({}, NOW))
+    expect(read({ 'mintmark.request.duration_ms': duration }, NOW - HOURS - 1)).toEqual({
+      rejected: 'too_old',
+    })
+  },
+)
+
+it.each([2 ** 40, '999999999999999', MOST_DAYS])('a duration of %s ms is one of seven days', duration => {
+  const said = { 'mintmark.request.duration_ms': duration }
+  expect(read(said, NOW - MOST_DAYS)).toEqual(read({}, NOW))
+  expect(read(said, NOW - MOST_DAYS - HOURS - 1)).toEqual({ rejected: 'too_old' })
+})
+
+it('a request that would end more than 5 minutes ahead is rejected', () => {
+  expect(read({ 'mintmark.request.duration_ms': 300_001 })).toEqual({ rejected: 'in_future' })
+  expect(read({ 'mintmark.request.duration_ms': 300_000 })).toMatchObject({ record: {} })
+})

@@ -59,7 +59,9 @@ const PROVIDER = 'mintmark'
 const withUsage = (replaced: string): Usage => ({
   about: [`# In place of ${replaced}: reports usage.\n#`],
   reports: [
-    render('envoy-gateway/usage/reports.yaml.template', { attributes: reportedAttributes(PROVIDER) }),
+    render('envoy-gateway/usage/reports.yaml.template', {
+      ...{ namespace: TOKEN_METADATA, payload: PROVIDER, attributes: reportedAttributes(PROVIDER) },
+    }),
   ],
   usage: [
     render('envoy-gateway/usage/lua.yaml.template', {

@@ -17,6 +17,8 @@ export function reportedAttributes(payload: string): { name: string; format: str
     'mintmark.tenant': claim('tenant'),
     'mintmark.key': claim('sub'),
     'mintmark.audience': claim('aud'),
+    // Envoy's time of a record is the begin of the request.
+    'mintmark.request.duration_ms': '%DURATION%',
     'mintmark.response_flags': '%RESPONSE_FLAGS%',
     'http.response.status_code': '%RESPONSE_CODE%',
     'http.request.body.size': '%BYTES_RECEIVED%',
@@ -31,7 +33,9 @@ export function reportedAttributes(payload: string): { name: string; format: str
 
 /** Envoy's access logger that reports each request. `receiver`: where to, as its field of the logger. */
 export const usageLog = (receiver: string): string =>
-  render('envoy-parts/usage-log.yaml.template', { receiver, attributes: reportedAttributes('payload') })
+  render('envoy-parts/usage-log.yaml.template', {
+    ...{ receiver, namespace: TOKEN_METADATA, attributes: reportedAttributes('payload') },
+  })
 
 export const overHttp = (): string => render('envoy-parts/usage-over-http.yaml', {})
 

@@ -6,13 +6,14 @@ export const WITHOUT_USAGE: Values = {
   usageLog: [],
   usageFields: '',
   usageClaims: [],
+  usageSize: [],
   usageRing: [],
   logged: 'format raw daemon',
   forwarded: 'http-response set-log-level silent if { srv_id -m found }',
 }
 
 const LOGGED: Readonly<Record<string, string>> = {
-  began: '%[var(txn.began)]',
+  ended: '%[date(0,ms)]',
   flags: '%ts',
   'mintmark.request.id': '%ID',
   'mintmark.tenant': '%[var(txn.usage_tenant)]',
@@ -28,16 +29,17 @@ const LOGGED: Readonly<Record<string, string>> = {
   'mintmark.usage.output_events': '%[var(txn.usage_events)]',
 }
 
-/** Of each request one line: those that HAProxy answers itself on stdout too, as without usage. */
+/**
+ * A line for each request on stdout, and for each with a verified token in the ring, too. The level of a line decides: of two logs, one has all
+ * lines of the other. So what HAProxy forwards is on stdout as well.
+ */
 export const WITH_USAGE: Values = {
   usageScript: ['lua-load-per-thread /etc/haproxy/mintmark/usage.lua'],
   usageLog: [
-    '# Usage, a line for each request, which a Collector receives: docs/guides/usage.md.',
-    'log ring@usage len 4096 format raw daemon',
+    '# Usage: each request with a verified token is a line in this ring, which a Collector receives, and of the log above. Others are in the log\n# only: anyone could send so many that the ring loses lines. docs/guides/usage.md',
+    'log ring@usage len 4096 format raw daemon notice',
     'filter lua.mintmark_usage',
     'unique-id-format %[uuid()]',
-    'http-request set-var(txn.began) date(0,ms)',
-    'http-request set-log-level notice',
     '# The tokens of a compressed answer could not be read.',
     'http-request del-header accept-encoding',
   ],
@@ -45,10 +47,13 @@ export const WITH_USAGE: Values = {
     .map(([name, format]) => `,"${name}":"${format}"`)
     .join(''),
   usageClaims: [
-    'http-request set-var(txn.usage_size) req.hdr_val(content-length)',
+    '# The token is verified: the request is also in the ring.',
+    'http-request set-log-level notice',
     "http-request set-var(txn.usage_tenant) var(txn.token),jwt_payload_query('$.tenant')",
     "http-request set-var(txn.usage_audience) var(txn.token),jwt_payload_query('$.aud')",
   ],
+  // Over HTTP/2 a body may have no Content-Length.
+  usageSize: ['http-request set-var(txn.usage_size) req.body_len'],
   usageRing: [
     '',
     '# What the Collector does not take is kept here, up to this size; then the oldest lines are lost.',
@@ -60,6 +65,6 @@ export const WITH_USAGE: Values = {
     '  timeout server 10s',
     '  server collector collector:5140 log-proto legacy',
   ],
-  logged: 'len 4096 format raw daemon notice',
-  forwarded: 'http-response set-log-level info if { srv_id -m found }',
+  logged: 'len 4096 format raw daemon',
+  forwarded: 'http-response set-log-level silent if { srv_id -m found } { be_name mintmark }',
 }

@@ -64,7 +64,7 @@ export const policyFields = {
   usage_dedup_seconds: wholeNumber(300, 86_400)
     .optional()
     .describe(
-      'How long after a request its usage may be reported. Older reports are rejected, and within this time a repeated report is recognized.',
+      'How long after the end of a request its usage may be reported. Older reports are rejected, and within this time a repeated report is recognized.',
     ),
   usage_retention_days: wholeNumber(32, 4_000)
     .optional()

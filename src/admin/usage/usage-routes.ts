@@ -52,7 +52,7 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'getUsage',
       summary: 'Get usage',
       details:
-        'Sums of what gateways reported, by hours of UTC. A report is included as soon as the receiver has answered it.',
+        'Sums of what gateways reported, by the hours of UTC in which requests ended. A report is included as soon as the receiver has answered it.',
       answers: { 200: usagePageBody },
       example: { query: { group_by: 'tenant,model,day' } },
       method: 'get',
