@@ -5,18 +5,21 @@ import { databaseNow } from '../database/database-time.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import type { CurrentPolicy } from '../installation/current-policy.ts'
 import {
-  adjustClosed,
+  addCorrectedHour,
   closeBefore,
+  correctClosed,
+  hasLateRecords,
   lockVoid,
+  MOST_HOURS_LATE,
   openHoursOf,
   type Removed,
   readOpenFrom,
   recomputeHour,
-  setCorrectedHours,
   setVoidedSince,
+  takeBackRecords,
 } from './usage-correction-repository.ts'
 import { HOUR_MS } from './usage-record.ts'
-import { lockLedger, shareLedger } from './usage-record-repository.ts'
+import { lockLedger, SLOTS, shareLedger } from './usage-record-repository.ts'
 import { usageReporterTarget } from './usage-reporter.ts'
 import { findReporter, lockReporter } from './usage-reporter-repository.ts'
 
@@ -62,9 +65,10 @@ export class UsageCorrections {
   }
 
   /**
-   * Takes back what a deleted reporter sent since this time, or an earlier one that was given before. The totals of open hours are computed
-   * again from the records of before that are still stored; what is in closed months is taken from the current hour. It may be repeated while
-   * the records are stored, and at the same time. @throws {NotFound} @throws {Conflict} while it is not deleted
+   * Takes back what a deleted reporter sent since this time, or an earlier one that was given before: exactly the records that arrived since then,
+   * while they are stored. Of those that are not stored any more, it takes back all that is counted in the hour of this time and later.
+   * What is in closed months is taken from the current hour. It may be repeated, and run several times at once.
+   * @throws {NotFound} @throws {Conflict} while it is not deleted
    */
   async void(actor: Actor, id: string, given: { since: Date; reason: string }): Promise<Removed> {
     const { usageDedupSeconds: dedupSeconds } = this.#policy.policy
@@ -80,60 +84,82 @@ export class UsageCorrections {
       return {
         since: await setVoidedSince(trx, id, given.since),
         openFrom: await readOpenFrom(trx, dedupSeconds),
-        now: await databaseNow(trx),
+        now: new Date(await databaseNow(trx)),
       }
     })
-    const from = hourOf(since.getTime())
-    // What was received since then may be of earlier requests. Those hours are only touched while their records are stored.
-    const stored = hourOf(now - dedupSeconds * 1000)
-    const reported = hourOf(since.getTime() - dedupSeconds * 1000)
-    const first = new Date(Math.min(from.getTime(), Math.max(stored.getTime(), reported.getTime())))
     const removed: Removed[] = []
-    for (let next = first > openFrom ? first : openFrom; ; ) {
+    const from = hourOf(since)
+    for (const hour of storedHours(now, { from: numberOf(from) - MOST_HOURS_LATE, to: numberOf(from) }))
+      removed.push(await this.#takeBack(id, { hour, since }, dedupSeconds))
+    for (let next = from > openFrom ? from : openFrom; ; ) {
       const page = { from: next, most: HOURS_A_PAGE }
       const hours = await this.#database.run(db => openHoursOf(db, id, page))
-      for (const hour of hours) removed.push(...(await this.#recompute(id, hour, dedupSeconds)))
+      for (const hour of hours) removed.push(await this.#recompute(id, hour, dedupSeconds))
       if (hours.length < HOURS_A_PAGE) break
       next = new Date((hours.at(-1) as Date).getTime() + HOUR_MS)
     }
-    removed.push(...(await this.#adjust(id, dedupSeconds)))
-    return removed.reduce(sum, { requests: 0, inputTokens: 0, outputTokens: 0 })
+    removed.push(await this.#correct(id, dedupSeconds))
+    return removed.reduce(sum, NOTHING)
   }
 
-  /**
-   * An hour with a correction is left to #adjust, because no record explains the correction. Meanwhile its month may have closed, and
-   * another void may have given an earlier time.
-   */
-  #recompute(id: string, hour: Date, dedupSeconds: number): Promise<Removed[]> {
+  /** Hours before that of `since` keep what is not stored any more: only the records are taken from them. */
+  async #takeBack(id: string, late: { hour: number; since: Date }, dedupSeconds: number): Promise<Removed> {
+    const given = { ...late, to: hourOf(late.since) }
+    if (!(await this.#database.run(db => hasLateRecords(db, id, given)))) return NOTHING
     return this.#database.write(async trx => {
-      const { since, correctedHours } = await lockVoid(trx, id)
+      await lockVoid(trx, id)
       await shareLedger(trx)
-      if (hour < (await readOpenFrom(trx, dedupSeconds))) return []
-      if (correctedHours.some(each => each.getTime() === hour.getTime())) return []
-      return [await recomputeHour(trx, id, { hour, since })]
+      return takeBackRecords(trx, id, { ...given, from: await readOpenFrom(trx, dedupSeconds) })
     })
   }
 
-  /** Takes back its corrections in hours that are open, and makes one in the current hour for months that are closed. */
-  #adjust(id: string, dedupSeconds: number): Promise<Removed[]> {
+  /**
+   * An hour with a correction is left to #correct, because no record explains the correction. Meanwhile its month may have closed, and
+   * another void may have given an earlier time.
+   */
+  #recompute(id: string, hour: Date, dedupSeconds: number): Promise<Removed> {
     return this.#database.write(async trx => {
       const { since, correctedHours } = await lockVoid(trx, id)
       await shareLedger(trx)
+      if (hour < (await readOpenFrom(trx, dedupSeconds))) return NOTHING
+      if (correctedHours.some(each => each.getTime() === hour.getTime())) return NOTHING
+      return recomputeHour(trx, id, { hour, since })
+    })
+  }
+
+  /** Makes a correction in the current hour of what is left in closed months. They stay closed, so that it is not taken back there as well. */
+  #correct(id: string, dedupSeconds: number): Promise<Removed> {
+    return this.#database.write(async trx => {
+      const { since, correctedHours: corrected } = await lockVoid(trx, id)
+      await shareLedger(trx)
       const openFrom = await readOpenFrom(trx, dedupSeconds)
-      const from = hourOf(since.getTime())
-      const current = hourOf(await databaseNow(trx))
-      const corrected = from < openFrom ? [current] : []
-      const hours = new Set([...correctedHours.filter(hour => hour >= openFrom), ...corrected].map(Number))
-      const removed: Removed[] = []
-      for (const hour of hours) removed.push(await recomputeHour(trx, id, { hour: new Date(hour), since }))
-      if (from < openFrom) removed.push(await adjustClosed(trx, id, { from, to: openFrom, hour: current }))
-      await setCorrectedHours(trx, id, corrected)
+      const now = new Date(await databaseNow(trx))
+      const hour = hourOf(now)
+      const to = Math.max(numberOf(openFrom), ...corrected.map(each => numberOf(each) + 1))
+      const hours = storedHours(now, { from: Number.NEGATIVE_INFINITY, to })
+      const given = { since, from: hourOf(since), openFrom, corrected, hours, hour }
+      const removed = await correctClosed(trx, id, given)
+      if (!removed) return NOTHING
+      await addCorrectedHour(trx, id, hour)
+      await closeBefore(trx, openFrom)
       return removed
     })
   }
 }
 
-const hourOf = (ms: number) => new Date(Math.floor(ms / HOUR_MS) * HOUR_MS)
+const NOTHING: Removed = { requests: 0, inputTokens: 0, outputTokens: 0 }
+
+const hourOf = (time: Date) => new Date(numberOf(time) * HOUR_MS)
+
+/** Hours since 1970. */
+const numberOf = (time: Date) => Math.floor(time.getTime() / HOUR_MS)
+
+/** Those of these hours of whose requests records may be stored. The last partition is for the next hour. */
+function storedHours(now: Date, { from, to }: { from: number; to: number }): number[] {
+  const end = numberOf(now) + 2
+  const hours = Array.from({ length: SLOTS }, (_, index) => end - SLOTS + index)
+  return hours.filter(hour => hour >= from && hour < to)
+}
 
 const sum = (a: Removed, b: Removed): Removed => ({
   requests: a.requests + b.requests,

@@ -11,35 +11,32 @@ export type RecordColumns = Record<keyof UsageRecord, string>
 
 /** Records of a report that are counted in one transaction. */
 export interface RecordBatch {
-  /** Each record once. */
+  /** Of the records that can be counted. One may be in the batch several times. */
   columns: RecordColumns
-  /** Number of records that can be counted, with those that are in the batch several times. */
+  /** Number of these records. */
   readable: number
   ignored: number
   rejected: Rejections
 }
 
-/** In the order of the report. One at least: a report without records is authenticated too. */
+/** In the order of the report. */
 export function batchesOf(read: readonly ReadRecord[]): RecordBatch[] {
   const batches: RecordBatch[] = []
-  for (let begin = 0; begin < read.length || begin === 0; begin += RECORDS_A_TRANSACTION)
+  for (let begin = 0; begin < read.length; begin += RECORDS_A_TRANSACTION)
     batches.push(batchOf(read.slice(begin, begin + RECORDS_A_TRANSACTION)))
   return batches
 }
 
 function batchOf(read: readonly ReadRecord[]): RecordBatch {
   const rejected: Rejections = {}
-  const records = new Map<string, UsageRecord>()
-  let [ignored, readable] = [0, 0]
+  const records: UsageRecord[] = []
+  let ignored = 0
   for (const one of read) {
     if (one === 'ignored') ignored++
     else if ('rejected' in one) addTo(rejected, { [one.rejected]: 1 })
-    else {
-      readable++
-      if (!records.has(one.record.id)) records.set(one.record.id, one.record)
-    }
+    else records.push(one.record)
   }
-  return { columns: columnsOf([...records.values()]), readable, ignored, rejected }
+  return { columns: columnsOf(records), readable: records.length, ignored, rejected }
 }
 
 export function addTo(sum: Rejections, more: Rejections): void {

@@ -4,7 +4,7 @@ import type { Rejection } from './usage-record.ts'
 import type { RecordColumns, Rejections } from './usage-record-batch.ts'
 
 /** Partitions of usage_records: each holds one hour in turn (db/migrations/0018_usage.sql). */
-const SLOTS = 32
+export const SLOTS = 32
 
 /** Held shared while records are booked, alone while a month closes or a reporter is voided. */
 const LEDGER_LOCK = 1_800_001_826
@@ -28,7 +28,8 @@ export interface Booking {
 }
 
 /**
- * Adds the records that are new to the totals of their hour; to those of the current hour when their month is closed.
+ * Adds the records that are new to the totals of their hour; to those of the current hour when their month is closed. Of several with the same
+ * id, the first that is not rejected is counted.
  * Rows are written in the order of their keys, so that two batches never wait for each other. Undefined: the reporter
  * was deleted.
  */
@@ -44,12 +45,12 @@ export async function bookRecords(
     ), ledger AS MATERIALIZED (
       SELECT ${openFrom(dedupSeconds)} AS open_from
     ), incoming AS (
-      SELECT decode(id, 'hex') AS id, number, to_timestamp(number * 3600.0) AS hour, tenant, key, model, refused, estimated, input, cached, output
+      SELECT decode(id, 'hex') AS id, place, number, to_timestamp(number * 3600.0) AS hour, tenant, key, model, refused, estimated, input, cached, output
       FROM unnest(
         ${columns.id}::text[], ${columns.hour}::int[], ${columns.tenantId}::text[], ${columns.keyId}::text[],
         ${columns.model}::text[], ${columns.refused}::bool[], ${columns.estimated}::bool[], ${columns.inputTokens}::bigint[],
         ${columns.cachedInputTokens}::bigint[], ${columns.outputTokens}::bigint[]
-      ) AS r (id, number, tenant, key, model, refused, estimated, input, cached, output)
+      ) WITH ORDINALITY AS r (id, number, tenant, key, model, refused, estimated, input, cached, output, place)
     ), named AS MATERIALIZED (
       SELECT i.*, coalesce(k.id, '') AS known_key, coalesce(m.name, '') AS known_model,
         CASE WHEN t.id IS NULL AND d.id IS NULL THEN 'tenant'
@@ -59,12 +60,12 @@ export async function bookRecords(
     ), fresh AS (
       INSERT INTO usage_records (slot, hour, reporter_id, id, received_at, booked, tenant_id, key_id, model,
         refused, estimated, input_tokens, cached_input_tokens, output_tokens)
-      SELECT n.number % ${sql.lit(SLOTS)}, n.hour, reporter.id, n.id, clock_timestamp(),
+      SELECT DISTINCT ON (n.id) n.number % ${sql.lit(SLOTS)}, n.hour, reporter.id, n.id, clock_timestamp(),
         CASE WHEN n.hour < ledger.open_from THEN date_trunc('hour', now(), 'UTC') ELSE n.hour END,
         n.tenant, n.known_key, n.known_model, n.refused, n.estimated, n.input, n.cached, n.output
       FROM named AS n CROSS JOIN reporter CROSS JOIN ledger
       WHERE n.fault IS NULL AND ${isNew(reporterId, hours)}
-      ORDER BY n.id
+      ORDER BY n.id, n.place
       ON CONFLICT DO NOTHING
       RETURNING hour, booked, reporter_id, tenant_id, key_id, model, refused, estimated, input_tokens, cached_input_tokens,
         output_tokens

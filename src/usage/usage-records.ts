@@ -39,8 +39,8 @@ export class UsageRecords {
   }
 
   /**
-   * Counts the batches of a report, each in a transaction: after an error the whole report may be repeated. `by` is what its records were
-   * accepted by. Undefined: the reporter was deleted. @throws {Unavailable}
+   * Counts the batches of a report, each in a transaction: after an error the whole report may be repeated. A batch of which nothing can be
+   * counted or rejected costs none. `by` is what its records were accepted by. Undefined: the reporter was deleted. @throws {Unavailable}
    */
   async count(
     reporterId: string,
@@ -90,6 +90,10 @@ export class UsageRecords {
     { columns, readable, ignored, rejected: unreadable }: RecordBatch,
     { dedupSeconds, now }: AcceptedBy,
   ): Promise<Rejections | undefined> {
+    if (readable === 0 && total(unreadable) === 0) {
+      this.outcomes.ignored += ignored
+      return {}
+    }
     const hours = hoursOf(now, dedupSeconds)
     const booked = await this.#database.write(async trx => {
       await shareLedger(trx)

@@ -1,4 +1,5 @@
 import { gzipSync } from 'node:zlib'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
@@ -51,6 +52,16 @@ function report(change: Record<string, string | undefined> = {}, timeUnixNano = 
   return { resourceLogs: [{ scopeLogs: [{ logRecords: [{ timeUnixNano, attributes: pairs }] }] }] }
 }
 const text = (value: object) => JSON.stringify(value)
+const together = (reports: readonly ReturnType<typeof report>[]) =>
+  text({ resourceLogs: reports.flatMap(({ resourceLogs }) => resourceLogs) })
+const UNKNOWN_KEY = { 'mintmark.key': `key_${'0'.repeat(16)}` }
+const UNKNOWN_TENANT = { 'mintmark.tenant': 'nobody' }
+
+/** Numbers of records by result. */
+async function results(...names: string[]): Promise<number[]> {
+  const { series } = await scrape(mintmark.service.urls.ops)
+  return names.map(name => series.get(`mintmark_usage_records_total{result="${name}"}`) ?? 0)
+}
 
 async function counted() {
   const [row] = await mintmark.database.asOwner<{
@@ -95,6 +106,21 @@ describe('A report is not counted', () => {
   it('when nobody was verified, which is no fault of the gateway', async () => {
     const { status, text: answer } = await post(text(report({ 'mintmark.tenant': '-', 'mintmark.key': '-' })))
     expect({ status, answer }).toEqual({ status: 200, answer: '{}' })
+  })
+
+  it('when nobody was verified: it waits for nothing that records are counted by', async () => {
+    const own = new pg.Client({ connectionString: mintmark.database.ownerUrl })
+    await own.connect()
+    try {
+      // As while a month is closed (usage-record-repository.ts).
+      await own.query('SELECT pg_advisory_lock(1800001826)')
+      const before = await results('ignored')
+      const { status, text: answer } = await post(text(report({ 'mintmark.tenant': '-' })))
+      expect({ status, answer }).toEqual({ status: 200, answer: '{}' })
+      expect(await results('ignored')).toEqual(before.map(count => count + 1))
+    } finally {
+      await own.end()
+    }
   })
 
   it('without the secret of a reporter: 401, before its body is read', async () => {
@@ -341,19 +367,36 @@ describe('The receiver', () => {
   })
 
   it('counts each record of a report by one result', async () => {
-    const results = async () => {
-      const { series } = await scrape(mintmark.service.urls.ops)
-      return ['counted', 'repeated', 'rejected_tenant'].map(
-        name => series.get(`mintmark_usage_records_total{result="${name}"}`) ?? 0,
-      )
-    }
+    const names = ['counted', 'repeated', 'rejected_tenant']
     const known = report()
     expect((await post(text(known))).status).toBe(200)
-    const before = await results()
+    const before = await results(...names)
     const three = [known, report(), report({ 'mintmark.tenant': 'nobody' })]
-    const resourceLogs = three.flatMap(each => each.resourceLogs)
-    expect((await post(text({ resourceLogs }))).status).toBe(200)
-    expect(await results()).toEqual(before.map(count => count + 1))
+    expect((await post(together(three))).status).toBe(200)
+    expect(await results(...names)).toEqual(before.map(count => count + 1))
+  })
+
+  it.each<[string, Record<string, string>[], string | undefined, number[]]>([
+    ['counts a record once', [{}, {}], undefined, [1, 1, 0, 0]],
+    ['counts a record whose first copy names an unknown key', [UNKNOWN_KEY, {}], '1', [1, 0, 1, 0]],
+    ['counts a record whose second copy names an unknown key', [{}, UNKNOWN_KEY], '1', [1, 0, 1, 0]],
+    [
+      'rejects each copy of a record of an unknown tenant',
+      [UNKNOWN_TENANT, UNKNOWN_TENANT, UNKNOWN_TENANT],
+      '3',
+      [0, 0, 0, 3],
+    ],
+  ])('%s that is in a report several times', async (_, copies, rejected, expected) => {
+    const names = ['counted', 'repeated', 'rejected_key', 'rejected_tenant']
+    const before = await results(...names)
+    const id = `copied-${++made}`
+    // Of two hours: a copy is new in each.
+    const copied = copies.map((change, index) =>
+      report({ 'mintmark.request.id': id, ...change }, `${Date.now() - (index % 2) * 3_500_000}000000`),
+    )
+    const { partialSuccess } = JSON.parse((await post(together(copied))).text)
+    expect(partialSuccess?.rejectedLogRecords).toBe(rejected)
+    expect(await results(...names)).toEqual(before.map((count, index) => count + (expected[index] ?? 0)))
   })
 
   it('answers 429 to a reporter that sends too much at once, and its exporter repeats it', async () => {
