@@ -14,6 +14,7 @@ const LONGEST_WAIT_SECONDS = 60
 
 // The credential is good. What is rejected here uses up nothing.
 async function gate(r) {
+  if (mintmark.refusesLate(r)) return
   const counts = ngx.shared.mintmark_limits
   const found = allowances(mintmark.claimsOf(r))
   const counted = []

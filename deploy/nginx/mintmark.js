@@ -8,6 +8,8 @@ const SCOPE = 'inference'
 // One PEM file for each published key, named after its kid and downloaded by fetch-keys.sh.
 const KEYS = '/etc/nginx/mintmark/keys'
 const LONGEST_TOKEN = 6144
+// From its first byte until its whole body has arrived. nginx bounds the time between two pieces of a body only.
+const LONGEST_REQUEST_SECONDS = 30
 // Headers of one request. vLLM takes 256.
 const MOST_HEADERS = 100
 
@@ -612,8 +614,9 @@ function deny(r, status, body, reason) {
 // Of $mm_token.
 const claimsOf = r => decoded(r.variables.mm_token.split('.')[1])
 
-// The credential is good: $mm_token is the token, verified here or issued by Mintmark. Only now is the body read.
+// The credential was good: $mm_token is the token, verified here or issued by Mintmark. The body has been read since.
 async function gate(r) {
+  if (refusesLate(r)) return
   const named = await modelOf(r)
   if (named.status) return refuse(r, named.status, 'invalid_request_error', 'invalid_body', named.fault)
   const claims = claimsOf(r)
@@ -626,6 +629,23 @@ async function gate(r) {
   r.variables.mm_adapter_list = claims.adapter_list
   r.internalRedirect('@engine')
 }
+
+// The credential was checked before the body arrived, so what arrives late is refused: otherwise a token that has expired, or a
+// credential that was revoked, would work for as long as its sender likes. The token of an API key is Mintmark's own and may end
+// sooner than the key, which the time bounds.
+function refusesLate(r) {
+  if (Number(r.variables.request_time) > LONGEST_REQUEST_SECONDS) {
+    refuse(r, 408, 'invalid_request_error', 'request_timeout', 'The request took longer than ' + LONGEST_REQUEST_SECONDS + ' seconds to arrive.')
+    return true
+  }
+  if (r.variables.mm_kind !== 'token' || isCurrent(claimsOf(r))) return false
+  r.variables.mm_denied = 'token_invalid'
+  r.headersOut['WWW-Authenticate'] = 'Bearer realm="mintmark", error="invalid_token"'
+  refuse(r, 401, 'authentication_error', 'invalid_token', 'Invalid token: expired, revoked, or issued for another service. Exchange your API key for a new token.')
+  return true
+}
+
+const isCurrent = claims => claims.exp > Date.now() / 1000
 
 async function modelOf(r) {
   const headers = r.headersIn
@@ -661,8 +681,7 @@ async function verified(jwt) {
   if (!good) return undefined
   const claims = decoded(parts[1])
   const audiences = Array.isArray(claims.aud) ? claims.aud : [claims.aud]
-  const current = claims.exp > Date.now() / 1000
-  return claims.iss === ISSUER && audiences.indexOf(AUDIENCE) >= 0 && current ? claims : undefined
+  return claims.iss === ISSUER && audiences.indexOf(AUDIENCE) >= 0 && isCurrent(claims) ? claims : undefined
 }
 
 const decoded = text => JSON.parse(Buffer.from(text, 'base64url').toString())
@@ -676,4 +695,4 @@ function errorBody(type, code, message) {
   return JSON.stringify({ type: 'error', error: { message: message, type: type, code: code, param: null } })
 }
 
-export default { refusal, kind, cacheKey, reason, token, models, gate, claimsOf }
+export default { refusal, kind, cacheKey, reason, token, models, gate, refusesLate, claimsOf }

@@ -1,4 +1,5 @@
 import type { Clock } from '../system/clock.ts'
+import { networkOf } from '../system/ip-address.ts'
 import { type GrpcCall, STATUS } from './grpc-call.ts'
 import type { Readiness } from './health.ts'
 import { numberField } from './protobuf.ts'
@@ -7,14 +8,14 @@ import { numberField } from './protobuf.ts'
 const SERVING = numberField(1, 1)
 const NOT_SERVING = numberField(1, 2)
 const WATCH_MS = 500
-/** Of one peer. Load balancers have one each. */
+/** Of one IPv4 address or IPv6 network. Load balancers have one each. */
 const MOST_WATCHES = 10
 
 /** grpc.health.v1.Health: reports readiness, whatever the service asked about. */
 export class GrpcHealth {
   readonly #readiness: Readiness
   readonly #watches = new Set<GrpcCall>()
-  /** Their number by the peer's address. */
+  /** Their number by the peer's network. */
   readonly #watchesOf = new Map<string, number>()
   readonly #stop: () => void
   #sent: Buffer
@@ -31,11 +32,12 @@ export class GrpcHealth {
 
   /** Answers with the status, and again whenever it changes. */
   watch(call: GrpcCall): void {
-    const ofPeer = this.#watchesOf.get(call.peer) ?? 0
-    if (ofPeer >= MOST_WATCHES) {
+    const network = networkOf(call.peer)
+    const ofNetwork = this.#watchesOf.get(network) ?? 0
+    if (ofNetwork >= MOST_WATCHES) {
       call.refuse(
         STATUS.resourceExhausted,
-        `This address has ${MOST_WATCHES} watches already. End one of them.`,
+        `This network has ${MOST_WATCHES} watches already. End one of them.`,
       )
       return
     }
@@ -43,16 +45,16 @@ export class GrpcHealth {
     this.#report()
     call.watching = true
     this.#watches.add(call)
-    this.#watchesOf.set(call.peer, ofPeer + 1)
-    call.onClose(() => this.#forget(call))
+    this.#watchesOf.set(network, ofNetwork + 1)
+    call.onClose(() => this.#forget(call, network))
     call.write(this.#sent)
   }
 
-  #forget(call: GrpcCall): void {
+  #forget(call: GrpcCall, network: string): void {
     this.#watches.delete(call)
-    const left = (this.#watchesOf.get(call.peer) ?? 1) - 1
-    if (left > 0) this.#watchesOf.set(call.peer, left)
-    else this.#watchesOf.delete(call.peer)
+    const left = (this.#watchesOf.get(network) ?? 1) - 1
+    if (left > 0) this.#watchesOf.set(network, left)
+    else this.#watchesOf.delete(network)
   }
 
   /** Reports a last time, and ends all watches. */

@@ -15,6 +15,8 @@ import { type Address, addressOf, FIRST_REQUEST_MS, LAST_REQUESTS_MS, listen } f
 /** When a connection is silent for so long, TCP asks whether its peer still exists. */
 const KEEPALIVE_MS = 60_000
 const HEALTH = '/grpc.health.v1.Health/'
+/** Their messages name a service, and are read of anyone. */
+const LONGEST_HEALTH_BYTES = 1_024
 
 /** Answers a call with this message; undefined: it has been answered. */
 export type GrpcHandler = (call: GrpcCall, message: Buffer) => Promise<void> | undefined
@@ -71,13 +73,15 @@ export class GrpcListener {
       stream.on('error', () => {})
       // Node emits streams a little later: the session may have ended since.
       if (session.destroyed || stream.destroyed) return
-      const call = new GrpcCall(stream, headers, { peer: paced.peer, ...this.#messages })
+      const path = headers[':path'] ?? ''
+      const isHealth = path.startsWith(HEALTH)
+      const longest = isHealth ? LONGEST_HEALTH_BYTES : this.#messages.longest
+      const call = new GrpcCall(stream, headers, { peer: paced.peer, ...this.#messages, longest })
       this.#deadlines.addCall(call, session)
       call.onClose(this.#limits.begin(socket))
-      const path = headers[':path'] ?? ''
       const handle = this.#methods.get(path)
       if (!handle) return call.refuse(STATUS.unimplemented, 'The method is not implemented.')
-      if (!path.startsWith(HEALTH) && !this.#admits(call)) return
+      if (!isHealth && !this.#admits(call)) return
       const fail = (err: unknown) => this.#logger?.error({ listener: this.name, path, err }, 'call failed')
       call.receive(message => handle(call, message), fail)
     })

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { routedNetworkOf } from '../system/ip-address.ts'
 
 /**
  * Node reads all that has arrived on all connections in one turn of the event loop, and a few bytes are a call: hundreds of
  * connections with 200 calls each took seconds, in which nothing else was answered. Here a turn reads a few frames of one
- * connection, and peers alternate.
+ * connection, and networks alternate.
  */
 
 /** A call is at least two frames. A longest message is 257. */
@@ -15,24 +16,28 @@ const PREFACE_BYTES = 24
 const LENGTH_BYTES = 3
 const REST_OF_HEAD_BYTES = 6
 
-/** The connections with bytes to read. */
+/** The connections with bytes to read. Networks take turns, then the addresses of one, then the connections of one. */
 export class FrameTurns {
-  /** By the peer's address, the next in turn first. */
-  readonly #waiting = new Map<string, Set<PacedSocket>>()
+  readonly #waiting = new Map<string, Map<string, Set<PacedSocket>>>()
   #scheduled = false
 
-  /** Calls `read` of the socket in one of the next turns. */
+  /** Calls `readSome` of the socket in one of the next turns. */
   add(socket: PacedSocket): void {
-    const ofPeer = this.#waiting.get(socket.peer)
-    if (ofPeer) ofPeer.add(socket)
-    else this.#waiting.set(socket.peer, new Set([socket]))
+    const { network, peer } = socket
+    const ofNetwork = this.#waiting.get(network) ?? new Map<string, Set<PacedSocket>>()
+    this.#waiting.set(network, ofNetwork)
+    const ofPeer = ofNetwork.get(peer) ?? new Set()
+    ofNetwork.set(peer, ofPeer.add(socket))
     this.#schedule()
   }
 
   remove(socket: PacedSocket): void {
-    const ofPeer = this.#waiting.get(socket.peer)
+    const { network, peer } = socket
+    const ofNetwork = this.#waiting.get(network)
+    const ofPeer = ofNetwork?.get(peer)
     ofPeer?.delete(socket)
-    if (ofPeer?.size === 0) this.#waiting.delete(socket.peer)
+    if (ofPeer?.size === 0) ofNetwork?.delete(peer)
+    if (ofNetwork?.size === 0) this.#waiting.delete(network)
   }
 
   #schedule(): void {
@@ -40,17 +45,22 @@ export class FrameTurns {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      for (const [peer, sockets] of this.#waiting) {
-        const [next] = sockets
-        this.#waiting.delete(peer)
-        if (!next) continue
-        sockets.delete(next)
-        if (sockets.size > 0) this.#waiting.set(peer, sockets)
-        next.readSome()
-        break
-      }
+      this.#next()?.readSome()
       this.#schedule()
     })
+  }
+
+  /** Takes it out; its network and its address are the last in turn from then on. */
+  #next(): PacedSocket | undefined {
+    const [ofNetwork] = this.#waiting.values()
+    const [ofPeer] = ofNetwork?.values() ?? []
+    const [next] = ofPeer ?? []
+    if (!ofNetwork || !ofPeer || !next) return undefined
+    const { network, peer } = next
+    this.remove(next)
+    if (this.#waiting.delete(network)) this.#waiting.set(network, ofNetwork)
+    if (ofNetwork.delete(peer)) ofNetwork.set(peer, ofPeer)
+    return next
   }
 }
 
@@ -58,6 +68,8 @@ export class FrameTurns {
 export class PacedSocket extends Duplex {
   /** The peer's address. */
   readonly peer: string
+  /** Its connections share a turn. */
+  readonly network: string
   readonly #socket: Socket
   readonly #turns: FrameTurns
   readonly #frames = new FrameCounter()
@@ -69,6 +81,7 @@ export class PacedSocket extends Duplex {
   constructor(socket: Socket, turns: FrameTurns) {
     super()
     this.peer = socket.remoteAddress ?? ''
+    this.network = routedNetworkOf(this.peer)
     this.#socket = socket
     this.#turns = turns
     socket

@@ -1,11 +1,15 @@
+import { networkOf } from '../system/ip-address.ts'
+
 /** Something that holds bytes of a request. `drop` gives them up at once. */
 export interface Holder {
-  /** The peer that sends the request: bounds are shared fairly between peers. */
+  /** The address that sends the request: bounds are shared fairly between networks. */
   readonly peer: string
   drop(): void
 }
 
+/** An IPv4 address, or an IPv6 network, within which one client can change addresses. */
 interface Peer {
+  readonly network: string
   bytes: number
   /** Those that may be dropped, oldest first. */
   readonly droppable: Set<Holder>
@@ -19,7 +23,8 @@ interface Peer {
  */
 export class HeldBytes {
   readonly #limit: number
-  readonly #bytes = new Map<Holder, number>()
+  readonly #held = new Map<Holder, { bytes: number; readonly peer: Peer }>()
+  /** By network. */
   readonly #peers = new Map<string, Peer>()
   #total = 0
 
@@ -29,10 +34,11 @@ export class HeldBytes {
 
   /** The holder now holds this many bytes in all. May drop any that can be dropped, this one too. */
   hold(holder: Holder, bytes: number): void {
-    const peer = this.#peers.get(holder.peer) ?? { bytes: 0, droppable: new Set() }
-    this.#peers.set(holder.peer, peer)
-    const more = bytes - (this.#bytes.get(holder) ?? 0)
-    this.#bytes.set(holder, bytes)
+    const held = this.#held.get(holder) ?? { bytes: 0, peer: this.#peerOf(holder) }
+    const { peer } = held
+    this.#held.set(holder, held)
+    const more = bytes - held.bytes
+    held.bytes = bytes
     this.#total += more
     peer.bytes += more
     peer.droppable.add(holder)
@@ -46,18 +52,25 @@ export class HeldBytes {
 
   /** It has arrived whole: it is not dropped until it holds more, and its bytes count until `release`. */
   arrived(holder: Holder): void {
-    this.#peers.get(holder.peer)?.droppable.delete(holder)
+    this.#held.get(holder)?.peer.droppable.delete(holder)
   }
 
   release(holder: Holder): void {
-    const bytes = this.#bytes.get(holder)
-    const peer = this.#peers.get(holder.peer)
-    if (bytes === undefined || !peer) return
+    const held = this.#held.get(holder)
+    if (!held) return
+    const { bytes, peer } = held
     this.#total -= bytes
     peer.bytes -= bytes
-    this.#bytes.delete(holder)
+    this.#held.delete(holder)
     peer.droppable.delete(holder)
-    if (peer.bytes === 0 && peer.droppable.size === 0) this.#peers.delete(holder.peer)
+    if (peer.bytes === 0 && peer.droppable.size === 0) this.#peers.delete(peer.network)
+  }
+
+  #peerOf(holder: Holder): Peer {
+    const network = networkOf(holder.peer)
+    const peer = this.#peers.get(network) ?? { network, bytes: 0, droppable: new Set() }
+    this.#peers.set(network, peer)
+    return peer
   }
 
   /** Of the peer that holds most, of those with any that can be dropped. */

@@ -105,6 +105,12 @@ describe.each(FILES)('deploy/agentgateway/%s', name => {
     expect(validate(parse(textOf(name).replace(right, wrong)))).toBe(false)
   })
 
+  it('passes no request on to Mintmark, whatever its path', () => {
+    for (const { name: route, backends = [] } of routesOf(file(name)).all)
+      expect(JSON.stringify(backends), route).not.toContain('mintmark')
+    expect(JSON.stringify(routesOf(file(name)).models.backends)).toContain('vllm')
+  })
+
   it('has expressions that are CEL, with functions that agentgateway documents', () => {
     const documented = [
       ...['json', 'toJson', 'merge', 'has', 'all', 'exists', 'map', 'filter', 'contains', 'size', 'matches'],

@@ -35,8 +35,10 @@ checkContract('deploy/caddy', {
 
 function checkCaddy(contract: Contract): void {
   const { environment } = contract
-  checkHttp2(contract, () =>
-    startCaddy(environment().behind, [['\tservers {', '\tservers {\n\t\tprotocols h1 h2c']]),
+  checkHttp2(
+    contract,
+    behind => startCaddy(behind, [['\tservers {', '\tservers {\n\t\tprotocols h1 h2c']]),
+    'answered',
   )
 
   it('writes no credential into its logs', async () => {

@@ -25,6 +25,7 @@ import { checkIdleConnections } from './idle-connections.ts'
 import { checkLeavingClients } from './leaving-clients.ts'
 import { checkMalformedRequests } from './malformed-requests.ts'
 import { checkMedia } from './media.ts'
+import { checkPathsOfChecks } from './paths-of-checks.ts'
 import { checkSlowMintmark } from './slow-mintmark.ts'
 import { checkSteeringFields } from './steering-fields.ts'
 
@@ -141,6 +142,7 @@ export function checkContract(name: string, expected: Expected): void {
   checkLeavingClients(name, expected, () => environment)
   checkSteeringFields(name, expected, () => environment)
   checkMalformedRequests(name, expected, () => environment)
+  checkPathsOfChecks(name, expected, () => environment)
   checkForeignChecks(name, expected, () => environment)
   checkMedia(name, expected, () => environment)
   checkIdleConnections(name, expected, () => environment)

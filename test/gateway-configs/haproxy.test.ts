@@ -28,7 +28,7 @@ checkContract('deploy/haproxy', {
 function checkHaproxy(contract: Contract): void {
   const { environment, expectOnlyOurs } = contract
   // The same listener takes it.
-  checkHttp2(contract, async () => ({ url: environment().gateway.url, stop: async () => {} }))
+  checkHttp2(contract, behind => startHaproxy(behind), 'refused')
 
   it.each(['x-request-id', 'X_Request_Id', 'te'])('removes %s', async name => {
     const { status } = await send(environment().gateway.url, {

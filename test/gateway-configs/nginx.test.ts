@@ -1,9 +1,10 @@
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { BUSY, until } from '../support/until.ts'
 import { type Contract, checkContract } from './check-contract.ts'
+import { ACME_HEADERS } from './check-environment.ts'
 import { chat, send } from './client.ts'
 import { startNginx } from './nginx.ts'
 import { checkHttp2 } from './over-http2.ts'
@@ -31,14 +32,13 @@ function checkNginx(contract: Contract): void {
   const { environment } = contract
   checkHttp2(
     contract,
-    async () => {
+    async behind => {
       const port = await freePort()
       const listen = 'listen 0.0.0.0:10000;'
-      const nginx = await startNginx(environment().behind, [
-        [listen, `listen 127.0.0.1:${port} http2; ${listen}`],
-      ])
+      const nginx = await startNginx(behind, [[listen, `listen 127.0.0.1:${port} http2; ${listen}`]])
       return { url: `http://127.0.0.1:${port}`, stop: nginx.stop }
     },
+    'refused',
     'refused',
   )
 
@@ -72,6 +72,28 @@ function checkNginx(contract: Contract): void {
     const asked = 'GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n'
     const { text } = await rawHttp(environment().gateway.url, asked.repeat(300))
     expect(text.match(/HTTP\/1\.1 401 /g)).toHaveLength(100)
+  })
+
+  it('passes on nothing of a list that only the answer to a check has', async () => {
+    const secrets = Object.keys(ACME_HEADERS).map(name => `${name}: acme\r\n`)
+    const answer =
+      'HTTP/1.1 200 OK\r\nAuthorization: Bearer eyJ\r\nX-Mintmark-Denial: eyJ\r\nX-Mintmark-Reason: eyJ\r\n' +
+      `X-Envoy-Auth-Headers-To-Remove: eyJ\r\n${secrets.join('')}Content-Length: 2\r\n\r\n{}`
+    const foreign = createServer(socket => socket.once('data', () => socket.end(answer)))
+    const gateway = await freePort()
+    await new Promise<void>(resolve => foreign.listen(gateway, '127.0.0.1', resolve))
+    const { behind, acme } = environment()
+    const nginx = await startNginx({ ...behind, ports: { ...behind.ports, gateway } })
+    try {
+      const { status, headers } = await send(nginx.url, {
+        ...{ method: 'GET', path: '/v1/models', token: acme.secret },
+      })
+      expect(status).toBe(200)
+      expect(JSON.stringify(headers)).not.toMatch(/eyJ|acme|mintmark/)
+    } finally {
+      await nginx.stop()
+      foreign.close()
+    }
   })
 
   it('answers another method in JSON, with the allowed one', async () => {

@@ -20,13 +20,14 @@ interface BehindNginx {
 /**
  * deploy/nginx itself, with the addresses and paths that a user would change, and the keys as fetch-keys.sh downloads
  * them. `clock`: the file with the limits, on a newer nginx, which reads the second since 1970 from this file. `usageLog`: the file
- * that writes usage, there.
+ * that writes usage, there. `gateChanges`: further changes, of mintmark.js.
  */
 export async function startNginx(
   { mintmark, ports }: BehindNginx,
   changes: [string, string][] = [],
   clock?: string,
   usageLog?: string,
+  gateChanges: [string, string][] = [],
 ): Promise<Gateway> {
   const hasLimits = clock !== undefined
   const reporting = usageLog === undefined ? undefined : deployFiles(undefined, undefined, 'http')
@@ -68,7 +69,8 @@ export async function startNginx(
     ])
     await writeFile(join(folder, 'nginx.conf'), changed)
     const keys = join(folder, 'keys')
-    await writeFile(join(folder, 'mintmark.js'), substitute(gate, [['/etc/nginx/mintmark/keys', keys]]))
+    const changedGate = substitute(gate, [...gateChanges, ['/etc/nginx/mintmark/keys', keys]])
+    await writeFile(join(folder, 'mintmark.js'), changedGate)
     if (reporting) await writeFile(join(folder, 'usage.js'), reporting['deploy/nginx/usage.js'] ?? '')
     if (hasLimits) {
       const limits = await readFile(join(deploy, 'nginx/limits.js'), 'utf8')

@@ -1,18 +1,22 @@
+import { once } from 'node:events'
 import { connect, type OutgoingHttpHeaders } from 'node:http2'
 import { expect, it } from 'vitest'
+import { startRecordingUpstream } from '../support/recording-upstream.ts'
 import type { Contract } from './check-contract.ts'
+import type { Behind } from './check-environment.ts'
 import { chat } from './client.ts'
 import { MARK, NAMES, underscored, VALUE } from './forged-headers.ts'
 
 const TRAILERS = { 'x-data-parallel-rank': '3', 'x-session-id': MARK, 'x-vllm-priority': VALUE, user: MARK }
 
 /**
- * What a gateway does with HTTP/2, without TLS. `start` returns the address of a listener for it. Trailers are dropped, or
- * the connection is closed.
+ * What a gateway does with HTTP/2, without TLS. `start` returns the address of a listener for it; `listsAre`: what a client gets
+ * that sends a body with the question for the list of models. Trailers are dropped, or the connection is closed.
  */
 export function checkHttp2(
   { environment, expectOnlyOurs }: Contract,
-  start: () => Promise<{ url: string; stop(): Promise<void> }>,
+  start: (behind: Behind) => Promise<{ url: string; stop(): Promise<void> }>,
+  listsAre: 'answered' | 'refused',
   trailersAre: 'dropped' | 'refused' = 'dropped',
 ): void {
   const body = chat('llama-3-8b')
@@ -22,7 +26,7 @@ export function checkHttp2(
   )
 
   it('serves HTTP/2, with a length and without, and hands on nothing forged and no trailers', async () => {
-    const gateway = await start()
+    const gateway = await start(environment().behind)
     try {
       for (const headers of [length, {}, { ...length, ...forged }, { ...forged, te: 'trailers' }])
         for (const trailers of [undefined, TRAILERS]) {
@@ -40,6 +44,50 @@ export function checkHttp2(
           expect(environment().upstream.theRequest()).toMatchObject({ body, trailers: [] })
         }
     } finally {
+      await gateway.stop()
+    }
+  })
+
+  it.each<[string, () => OutgoingHttpHeaders, number]>([
+    ['without a credential', () => ({}), 401],
+    [
+      'with a key',
+      () => ({ authorization: `Bearer ${environment().acme.secret}` }),
+      listsAre === 'refused' ? 413 : 200,
+    ],
+    [
+      'with a key in another header',
+      () => ({ 'x-api-key': environment().acme.secret }),
+      listsAre === 'refused' ? 413 : 200,
+    ],
+  ])('passes on no body with GET /v1/models over HTTP/2: %s', async (_, headers, status) => {
+    const mintmark = await startRecordingUpstream()
+    const { behind } = environment()
+    const gateway = await start({ ...behind, ports: { ...behind.ports, gateway: mintmark.port } })
+    const session = connect(gateway.url)
+    try {
+      // No length, and no end.
+      const stream = session.request({ ':path': '/v1/models', ...headers() }, { endStream: false })
+      stream.on('error', () => {}).write('hello')
+      const [answer] = await once(stream, 'response')
+      expect(answer[':status']).toBe(status)
+      expect(mintmark.requests.map(({ body }) => body)).toEqual(status === 200 ? [''] : [])
+    } finally {
+      session.destroy()
+      await gateway.stop()
+      await mintmark.stop()
+    }
+  })
+
+  it('answers GET /v1/models without a body over HTTP/2', async () => {
+    const gateway = await start(environment().behind)
+    const session = connect(gateway.url)
+    try {
+      const authorization = `Bearer ${environment().acme.secret}`
+      const [answer] = await once(session.request({ ':path': '/v1/models', authorization }), 'response')
+      expect(answer[':status']).toBe(200)
+    } finally {
+      session.destroy()
       await gateway.stop()
     }
   })

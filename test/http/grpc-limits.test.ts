@@ -1,17 +1,34 @@
 import { once } from 'node:events'
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
-import { connect as connectTcp, type Socket } from 'node:net'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  createServer as createHttp2Server,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import {
+  type AddressInfo,
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type Socket,
+} from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkMessages } from '../../src/gateway/grpc-check.ts'
 import type { ConnectionPolicy } from '../../src/http/connection-limits.ts'
-import type { GrpcCall } from '../../src/http/grpc-call.ts'
+import { GrpcCall } from '../../src/http/grpc-call.ts'
+import { GrpcHealth } from '../../src/http/grpc-health.ts'
 import { GrpcListener } from '../../src/http/grpc-listener.ts'
+import { FrameTurns, PacedSocket } from '../../src/http/grpc-turns.ts'
 import { HeldBytes } from '../../src/http/held-bytes.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type AdjustableClock, adjustableClock } from '../support/adjustable-clock.ts'
 import { callsAtOnce } from '../support/calls-at-once.ts'
 
 const HEALTH_CHECK = '/grpc.health.v1.Health/Check'
+/** A method that answers every message. */
+const ANSWER = '/a.b/Answer'
+const METHODS = { [ANSWER]: (call: GrpcCall) => void call.answer(Buffer.alloc(0)) }
 const RESOURCE_EXHAUSTED = '8'
 /** For a machine that does much else. */
 const BUSY = { timeout: 15_000, interval: 100 }
@@ -34,7 +51,7 @@ beforeEach(async () => {
   clock = adjustableClock()
   listener = GrpcListener.create({ name: 'gateway_grpc', ...checkMessages(false) }, clock, POLICY)
   await listener.listen({ host: '127.0.0.1', port: 0 })
-  listener.serve({}, READY, SILENT)
+  listener.serve(METHODS, READY, SILENT)
   session = connect(`http://127.0.0.1:${portOf(listener)}`).on('error', () => {})
 })
 afterEach(async () => {
@@ -51,7 +68,7 @@ function beginCall(
   sent: number,
   prefixBytes = 5,
   of = session,
-  path = HEALTH_CHECK,
+  path = ANSWER,
 ): ClientHttp2Stream {
   const stream = requestTo(of, path)
   const frame = Buffer.alloc(5)
@@ -177,6 +194,84 @@ it('has at most 10 watches of one address, and others beside them', async () => 
   other.destroy()
 })
 
+it('counts the watches of one IPv6 network together', async () => {
+  const health = new GrpcHealth(READY, clock)
+  const { held } = checkMessages(false)
+  const server = createHttp2Server().on('stream', (stream: ServerHttp2Stream, headers) => {
+    stream.on('error', () => {})
+    const peer = String(headers['x-peer'])
+    health.watch(new GrpcCall(stream, headers, { ...{ longest: 10, packed: false, held }, peer }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const direct = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  try {
+    const watch = (peer: string) => statusOf(direct.request({ ':method': 'POST', 'x-peer': peer }))
+    const ofNetwork = Array.from({ length: 11 }, (_, i) => watch(`2001:db8:0:${i.toString(16)}::${i + 1}`))
+    expect((await Promise.all(ofNetwork)).filter(status => status === RESOURCE_EXHAUSTED)).toHaveLength(1)
+    expect(await watch('2001:db8:0:100::1')).toBeUndefined()
+  } finally {
+    direct.destroy()
+    health.close()
+    server.close()
+  }
+})
+
+it.each(['Check', 'Watch'])('refuses a message of Health/%s that is longer than any', async method => {
+  const path = `/grpc.health.v1.Health/${method}`
+  expect(await statusOf(beginCall(1_025, 10, 5, session, path))).toBe(RESOURCE_EXHAUSTED)
+  const answered = beginCall(1_024, 1_024, 5, session, path)
+  answered.on('error', () => {}).end()
+  expect(await statusOf(answered)).toBeUndefined()
+})
+
+describe('the turns of connections', () => {
+  /** Of each connection: the preface counts as a frame. */
+  const TURNS = 3
+  const FRAMES = Buffer.alloc(24 + 9 * (32 * TURNS - 1))
+
+  /** The addresses in the order in which they are read, once everything has arrived. */
+  async function order(addresses: string[]): Promise<string[]> {
+    const turns = new FrameTurns()
+    const arrived: Socket[] = []
+    const paced: PacedSocket[] = []
+    const server = createTcpServer(socket => {
+      arrived.push(socket)
+      paced.push(new PacedSocket(socket, turns))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const clients: Socket[] = []
+    try {
+      for (const localAddress of addresses) {
+        const client = connectTcp({ host: '127.0.0.1', port, localAddress })
+        clients.push(client)
+        client.on('error', () => {}).write(FRAMES)
+        await expect.poll(() => arrived[clients.length - 1]?.readableLength, BUSY).toBe(FRAMES.length)
+      }
+      const read: string[] = []
+      for (const each of paced) each.on('data', () => read.push(each.peer))
+      await expect.poll(() => read.length, BUSY).toBe(addresses.length * TURNS)
+      return read
+    } finally {
+      for (const client of clients) client.destroy()
+      server.close()
+    }
+  }
+
+  it('alternate between networks, however many addresses one has', async () => {
+    const flood = Array.from({ length: 20 }, (_, i) => `127.0.7.${i + 1}`)
+    const read = await order([...flood, '127.0.8.1'])
+    expect(read.lastIndexOf('127.0.8.1')).toBeLessThanOrEqual(2 * TURNS + 1)
+  })
+
+  it('alternate between the addresses of one network, however many connections one has', async () => {
+    const flood = Array.from({ length: 20 }, () => '127.0.7.1')
+    const read = await order([...flood, '127.0.7.2'])
+    expect(read.lastIndexOf('127.0.7.2')).toBeLessThanOrEqual(2 * TURNS + 1)
+  })
+})
+
 it('reads a few calls in each turn of the event loop, of however many that have arrived', async () => {
   let calls = 0
   let inTurn = 0
@@ -258,6 +353,27 @@ it('answers an unknown method, and a request that is not of gRPC', async () => {
   expect((await once(web, 'response'))[0][':status']).toBe(415)
 })
 
+describe('what requests hold together', () => {
+  /** What is dropped of these requests, which hold `bytes` each in this order. */
+  function dropped(peers: string[], bytes: number): string[] {
+    const held = new HeldBytes(1_000)
+    const gone: string[] = []
+    for (const peer of peers) held.hold({ peer, drop: () => gone.push(peer) }, bytes)
+    return gone
+  }
+
+  it('is shared between IPv6 networks, not between the addresses of one', () => {
+    const flood = Array.from({ length: 9 }, (_, i) => `2001:db8:0:${i}::1`)
+    expect(dropped(flood, 100)).toEqual(flood.slice(0, 4))
+    expect(dropped([...flood.slice(0, 5), '2001:db8:0:100::1'], 100)).toEqual([])
+  })
+
+  it('is shared between IPv4 addresses', () => {
+    const peers = Array.from({ length: 9 }, (_, i) => `192.0.2.${i}`)
+    expect(dropped(peers, 100)).toEqual([])
+  })
+})
+
 describe('of more than can be held', () => {
   let bounded: GrpcListener
   let stalling: ClientHttp2Session
@@ -267,7 +383,7 @@ describe('of more than can be held', () => {
     const held = new HeldBytes(1_000_000)
     bounded = GrpcListener.create({ name: 'gateway_grpc', ...checkMessages(false), held }, clock, POLICY)
     await bounded.listen({ host: '127.0.0.1', port: 0 })
-    bounded.serve({ '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
+    bounded.serve({ ...METHODS, '/a.b/Slow': () => new Promise(() => {}) }, READY, SILENT)
     stalling = connectFrom('127.0.0.2', bounded)
     honest = connectFrom('127.0.0.1', bounded)
     dropped.length = 0

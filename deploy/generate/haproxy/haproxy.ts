@@ -11,7 +11,7 @@ import { FETCHED_FIELDS, STEERING_FIELDS, UUID_FIELDS } from '../../../src/gatew
 import { REMOVED_HEADERS } from '../../../src/gateway/set-headers.ts'
 import { LONGEST_TOKEN_BYTES } from '../../../src/tokens/claims.ts'
 import { AUDIENCE, ISSUER, ORIGINS } from '../example.ts'
-import { AWAY, LIMIT_REACHED, modelNotFound } from '../messages.ts'
+import { AWAY, LIMIT_REACHED, modelNotFound, REFUSED } from '../messages.ts'
 import { render, type Values } from '../template.ts'
 import { WITH_USAGE, WITHOUT_USAGE } from './usage.ts'
 
@@ -61,6 +61,8 @@ export function haproxyFiles(
       bufferBytes: LONGEST_BODY_BYTES + HEADER_BYTES,
       engineAway: `'${AWAY.engine}'`,
       mintmarkAway: `'${AWAY.mintmark}'`,
+      missingChallenge: `'${REFUSED.missing.challenge}'`,
+      missingCredential: `'${REFUSED.missing.body}'`,
       modelNotFound: `'${modelNotFound}'`,
       claims: [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))],
       keySlots: KEY_SLOTS,

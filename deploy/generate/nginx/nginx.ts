@@ -16,6 +16,9 @@ import { render, type Values } from '../template.ts'
 /** As Mintmark says it, for a string in single quotes. */
 const messageOf = (code: DenialCode) => denial(code).message.replaceAll("'", "\\'")
 
+const UNKNOWN_ROUTE =
+  '{"type":"error","error":{"message":"Unknown route.","type":"invalid_request_error","code":"not_found","param":null}}'
+
 const claims = [...new Set(CLAIM_HEADERS.map(({ claim }) => claim))]
 
 const WITHOUT_LIMITS: Values = {
@@ -69,6 +72,7 @@ export function nginxFiles({ MODEL_ROUTES }: OpenRoutes, reports = false): Recor
       longHeaders: malformed('A header is longer than 8 KiB, or all together than 32 KiB.'),
       malformed: malformed('Malformed request.'),
       modelPaths: MODEL_ROUTES.map(({ path }) => path).join('|'),
+      unknownRoute: UNKNOWN_ROUTE,
     })
   return {
     'deploy/nginx/nginx.conf': configuration(WITHOUT_LIMITS),
