@@ -71,10 +71,14 @@ describe('revoke', () => {
     await until('it has followed', () => positionOf(cutOff) === positionOf(mintmark))
     await behind.become('refuse')
 
-    const { status, body } = await post(`/${before[0].kid}/revoke`, { reason: 'found in a log' })
-    expect([status, body.kid, body.state]).toEqual([200, before[0].kid, 'revoked'])
-    const states = body.replicas.map((replica: { state: string }) => replica.state)
-    expect(states.sort()).toEqual(['confirmed', 'confirmed', 'unconfirmed'])
+    const revoke = () => post(`/${before[0].kid}/revoke`, { reason: 'found in a log' })
+    const first = await revoke()
+    expect([first.status, first.body.kid, first.body.state]).toEqual([200, before[0].kid, 'revoked'])
+    // It waits for two seconds. On a busy machine a connected replica may take longer, and confirms when it is asked again.
+    const statesIn = ({ body }: typeof first): string[] => body.replicas.map(({ state }: Key) => state).sort()
+    const isConfirmed = (answer: typeof first) => statesIn(answer)[1] === 'confirmed'
+    const { body } = isConfirmed(first) ? first : await until('it is confirmed', revoke, isConfirmed)
+    expect(statesIn({ ...first, body })).toEqual(['confirmed', 'confirmed', 'unconfirmed'])
     const unconfirmed = body.replicas.find((replica: { state: string }) => replica.state === 'unconfirmed')
     expect(Date.parse(unconfirmed.signs_until) - Date.parse(unconfirmed.seen_at)).toBe(610_000)
     expect(body.verifiers.map((verifier: { name: string }) => verifier.name)).toContain(
