@@ -8,14 +8,16 @@ import { numberField } from './protobuf.ts'
 const SERVING = numberField(1, 1)
 const NOT_SERVING = numberField(1, 2)
 const WATCH_MS = 500
-/** Of one IPv4 address or IPv6 network. Load balancers have one each. */
-const MOST_WATCHES = 10
+/** Load balancers have one each. */
+const MOST_OF_ADDRESS = 10
+/** Of an IPv4 address or an IPv6 /56, which a cluster may have for all its pods. */
+const MOST_OF_NETWORK = 100
 
 /** grpc.health.v1.Health: reports readiness, whatever the service asked about. */
 export class GrpcHealth {
   readonly #readiness: Readiness
   readonly #watches = new Set<GrpcCall>()
-  /** Their number by the peer's network. */
+  /** Their number by the peer's address, and by its network. */
   readonly #watchesOf = new Map<string, number>()
   readonly #stop: () => void
   #sent: Buffer
@@ -32,29 +34,36 @@ export class GrpcHealth {
 
   /** Answers with the status, and again whenever it changes. */
   watch(call: GrpcCall): void {
-    const network = networkOf(call.peer)
-    const ofNetwork = this.#watchesOf.get(network) ?? 0
-    if (ofNetwork >= MOST_WATCHES) {
-      call.refuse(
-        STATUS.resourceExhausted,
-        `This network has ${MOST_WATCHES} watches already. End one of them.`,
-      )
+    const bounds: [name: string, most: number][] = [
+      [`address ${call.peer}`, MOST_OF_ADDRESS],
+      [`network ${networkOf(call.peer)}`, MOST_OF_NETWORK],
+    ]
+    const full = bounds.find(([name, most]) => this.#countOf(name) >= most)
+    if (full) {
+      const [name, most] = full
+      call.refuse(STATUS.resourceExhausted, `The ${name} has ${most} watches already. End one of them.`)
       return
     }
     if (!call.begin()) return
     this.#report()
     call.watching = true
     this.#watches.add(call)
-    this.#watchesOf.set(network, ofNetwork + 1)
-    call.onClose(() => this.#forget(call, network))
+    for (const [name] of bounds) this.#watchesOf.set(name, this.#countOf(name) + 1)
+    call.onClose(() => this.#forget(call, bounds))
     call.write(this.#sent)
   }
 
-  #forget(call: GrpcCall, network: string): void {
+  #countOf(name: string): number {
+    return this.#watchesOf.get(name) ?? 0
+  }
+
+  #forget(call: GrpcCall, bounds: readonly [name: string, most: number][]): void {
     this.#watches.delete(call)
-    const left = (this.#watchesOf.get(network) ?? 1) - 1
-    if (left > 0) this.#watchesOf.set(network, left)
-    else this.#watchesOf.delete(network)
+    for (const [name] of bounds) {
+      const left = this.#countOf(name) - 1
+      if (left > 0) this.#watchesOf.set(name, left)
+      else this.#watchesOf.delete(name)
+    }
   }
 
   /** Reports a last time, and ends all watches. */

@@ -194,7 +194,7 @@ it('has at most 10 watches of one address, and others beside them', async () => 
   other.destroy()
 })
 
-it('counts the watches of one IPv6 network together', async () => {
+it('counts the watches of one IPv6 network together, up to 100', async () => {
   const health = new GrpcHealth(READY, clock)
   const { held } = checkMessages(false)
   const server = createHttp2Server().on('stream', (stream: ServerHttp2Stream, headers) => {
@@ -207,7 +207,7 @@ it('counts the watches of one IPv6 network together', async () => {
   const direct = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   try {
     const watch = (peer: string) => statusOf(direct.request({ ':method': 'POST', 'x-peer': peer }))
-    const ofNetwork = Array.from({ length: 11 }, (_, i) => watch(`2001:db8:0:${i.toString(16)}::${i + 1}`))
+    const ofNetwork = Array.from({ length: 101 }, (_, i) => watch(`2001:db8:0:${i.toString(16)}::${i + 1}`))
     expect((await Promise.all(ofNetwork)).filter(status => status === RESOURCE_EXHAUSTED)).toHaveLength(1)
     expect(await watch('2001:db8:0:100::1')).toBeUndefined()
   } finally {
