@@ -14,12 +14,12 @@ export interface LocalTime {
 
 /**
  * Whether the name means the same here and in Postgres. Abbreviations do not: Node.js reads IST as India's and CET with summer time, Postgres
- * IST as Israel's and CET without. Offsets have the opposite sign in Postgres.
+ * IST as Israel's and CET without. Short names, like NZ, are not accepted either. Offsets have the opposite sign in Postgres.
  */
 export function isTimeZone(name: string): boolean {
   try {
     clocksIn(name)
-    return /^(UTC|GMT)$/i.test(name) || /^[A-Za-z_]+\//.test(name)
+    return /^(UTC|GMT)$/i.test(name) || (/^[A-Za-z]/.test(name) && !/^[A-Za-z]{1,4}$/.test(name))
   } catch {
     return false
   }

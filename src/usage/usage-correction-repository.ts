@@ -34,6 +34,7 @@ export async function lockVoid(
   await sql`SELECT set_config('jit', 'off', true)`.execute(trx)
   const row = await trx
     .selectFrom('usage_reporters')
+    // They have what was taken from closed months, and stay: a repeated void takes only what is still due.
     .select(['voided_since', 'corrected_hours'])
     .where('id', '=', reporterId)
     .forUpdate()
@@ -221,7 +222,8 @@ export async function correctClosed(
       WHERE t.is_whole = 1 OR s.sign = 1
       GROUP BY t.tenant_id, t.key_id, t.model
     ), closed AS (
-      -- Less than nothing is due when what was corrected is not stored any more, and its correction is: it is not given back.
+      -- A correction of late records that are not stored any more is set off against what else is due, so that a later void with an
+      -- earlier time may take too little, and never too much.
       SELECT tenant_id, key_id, model, labels, requests, refused_requests, estimated_requests, input_tokens,
         cached_input_tokens, output_tokens
       FROM due WHERE requests + refused_requests > 0

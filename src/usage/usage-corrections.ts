@@ -67,7 +67,8 @@ export class UsageCorrections {
   /**
    * Takes back what a deleted reporter sent since this time, or an earlier one that was given before: exactly the records that arrived since then,
    * while they are stored. Of those that are not stored any more, it takes back all that is counted in the hour of this time and later.
-   * What is in closed months is taken from the current hour. It may be repeated, and run several times at once.
+   * What is in closed months is taken from the current hour. It may run several times at once, and be repeated while
+   * the records are stored: later each repetition takes back the whole hour of this time.
    * @throws {NotFound} @throws {Conflict} while it is not deleted
    */
   async void(actor: Actor, id: string, given: { since: Date; reason: string }): Promise<Removed> {

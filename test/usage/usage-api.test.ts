@@ -40,7 +40,7 @@ const of = (tenant: string): Request[] =>
 
 /** Names of before the regions, and abbreviations. */
 const LEGACY_ZONES =
-  'CET EET MET WET EST MST HST PST CST IST BST AST JST EST5EDT GMT UTC utc Zulu Japan Cuba GB NZ US/Pacific Etc/GMT+5'.split(
+  'CET EET MET WET EST MST HST PST CST IST BST AST JST EST5EDT GMT UTC utc Zulu Japan Singapore Israel Turkey Egypt Navajo Poland Portugal Universal Greenwich GMT0 GMT+0 W-SU GB-Eire NZ-CHAT Cuba GB NZ US/Pacific Etc/GMT+5'.split(
     ' ',
   )
 

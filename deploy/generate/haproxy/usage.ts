@@ -36,7 +36,7 @@ const LOGGED: Readonly<Record<string, string>> = {
 export const WITH_USAGE: Values = {
   usageScript: ['lua-load-per-thread /etc/haproxy/mintmark/usage.lua'],
   usageLog: [
-    '# Usage: each request with a verified token is a line in this ring, which a Collector receives, and of the log above. Others are in the log\n# only: anyone could send so many that the ring loses lines. docs/guides/usage.md',
+    '# Usage: each request with a verified token of the scope is a line in this ring, which a Collector receives, and of the log above. Others are in the log\n# only: anyone could send so many that the ring loses lines. docs/guides/usage.md',
     'log ring@usage len 4096 format raw daemon notice',
     'filter lua.mintmark_usage',
     'unique-id-format %[uuid()]',
@@ -63,6 +63,7 @@ export const WITH_USAGE: Values = {
     '  size 67108864',
     '  timeout connect 5s',
     '  timeout server 10s',
+    '  # Not on this machine: HAPROXY_LOG_ADDRESS of the Collector must be an address that HAProxy reaches (deploy/otel-collector/usage.yaml).',
     '  server collector collector:5140 log-proto legacy',
   ],
   logged: 'len 4096 format raw daemon',
