@@ -1,11 +1,11 @@
 /** Names in a JSON body that model-in-body.ts refuses, or looks for in what is nested. */
 
 /**
- * Top-level names by which a client would steer the engine, so a body with one of them is rejected: the hosts of vLLM's
- * prefill and encoder stages, vllm_xargs, which can carry the same, ids of stored responses, which vLLM gives to every tenant,
- * background, with which the engine answers at once without a count of tokens, and generates on after the client has left, nvext, which
- * chooses instances and priorities of Dynamo, and
- * SGLang's stages, ranks, path to an adapter, ids of requests and sessions, which all tenants share, and extra_key, which it appends
+ * Top-level names by which a client would steer the engine, so a body with one of them is rejected.
+ * vLLM: the hosts of its prefill and encoder stages, vllm_xargs, which can carry the same, and ids of stored responses, which it gives to
+ * every tenant. With background an engine answers at once, without a count of tokens, and generates on after the client has left.
+ * Dynamo: nvext chooses instances and priorities.
+ * SGLang: stages, ranks, the path to an adapter, ids of requests and sessions, which all tenants share, and extra_key, which it appends
  * to cache_salt without a mark between them, so that together they could be the salt of another tenant.
  */
 export const STEERING_FIELDS = [

@@ -17,7 +17,7 @@ export function reportedAttributes(payload: string): { name: string; format: str
     'mintmark.tenant': claim('tenant'),
     'mintmark.key': claim('sub'),
     'mintmark.audience': claim('aud'),
-    // Envoy's time of a record is the begin of the request.
+    // Envoy's time of a record is the beginning of the request.
     'mintmark.request.duration_ms': '%DURATION%',
     'mintmark.response_flags': '%RESPONSE_FLAGS%',
     'http.response.status_code': '%RESPONSE_CODE%',
