@@ -56,7 +56,7 @@ const BY_SUBJECT = {
     token_signature:
       'The signature does not match. Check that the token is complete, and run mintmark doctor.',
     token_issuer:
-      'The issuer is another one. Compare MINTMARK_ISSUER byte for byte; for a token of an outside issuer run mintmark identity explain.',
+      'The issuer is another one. Compare MINTMARK_ISSUER byte for byte; for a token of an identity provider run mintmark identity explain.',
     token_audience: 'The token is for another audience. Request one for the audience of the gateway.',
     token_scope: 'The token lacks the scope `inference`. Request one with scope=inference, or without scope.',
     token_claims: 'The token lacks claims that every token of Mintmark has. Request a new one.',

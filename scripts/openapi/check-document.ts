@@ -12,7 +12,7 @@ import { packageVersion } from '../../src/system/package-version.ts'
 // test/gateway/openapi.test.ts compares it with the answers of a running service.
 
 const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Caddy
-calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for those with an API key, or where they cannot tell. Only gateways
+calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for those that have an API key, or that may have one. Only gateways
 should reach this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
 of its own, 8083 by default.
 

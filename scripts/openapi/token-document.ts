@@ -169,7 +169,7 @@ const RESPONSES = {
     'The request body must not be compressed.',
   ),
   TokenRateLimited: error(
-    'Too many invalid API keys or identity tokens came from this address, or the client revoked too many tokens. (The gateway check returns 403 with the code `too_many_failures` instead.)',
+    'Too many invalid API keys, identity tokens or introspection tokens came from this address, or the client revoked too many tokens. (The gateway check returns 403 with the code `too_many_failures` instead.)',
     ['slow_down'],
     'Too many invalid API keys from this address. Retry later.',
     'RetryAfter',
@@ -477,7 +477,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Revoke a token',
         description:
-          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. An API key can revoke 100 tokens in a minute (429), and at one time at most 100 unexpired tokens of a key and 10,000 of a tenant can be revoked one by one (503): an administrator revokes all tokens of the key instead.',
+          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. An API key can revoke 100 tokens in a minute; further ones get 429. At most 100 unexpired tokens of a key, and 10,000 of a tenant, can be revoked one by one; further ones get 503. Then an administrator must revoke all tokens of the key.',
         security: [{ clientSecretBasic: [] }, {}],
         requestBody: question({ token: EXCHANGED.access_token, client_secret: API_KEY }),
         responses: {

@@ -12,7 +12,7 @@ import { type AdminRoute, route, type Target } from './route.ts'
 const revocation = z.strictObject({
   reason: field.reason.nullable().default(null).describe('Reason, for the audit trail.'),
 })
-const disabling = z.strictObject({ tokens: field.tokens.default(false) })
+const disabling = z.strictObject({ revoke_tokens: field.revokeTokens.default(false) })
 const rotation = z.strictObject({
   ...field.rotation(
     'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
@@ -22,7 +22,7 @@ const rotation = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Time within which the new secret must be confirmed or exchanged: `overlap_seconds` of the previous secret begins then. After this time the new secret is revoked, and the previous one stays valid. null: `overlap_seconds` begins now.',
+      'Time within which the new secret must be confirmed or exchanged. `overlap_seconds` of the previous secret begins at the confirmation or exchange. If neither happens in time, the new secret is revoked, and the previous one stays valid. null: `overlap_seconds` begins now.',
     ),
 })
 
@@ -48,19 +48,19 @@ export function keyActions(
       operation: 'disableKey',
       summary: 'Disable a key',
       details:
-        'The key cannot be exchanged until it is enabled. With `tokens`, the tokens that are already issued are revoked too. Idempotent.',
+        'The key cannot be exchanged until it is enabled. With `revoke_tokens`, the tokens that are already issued are revoked too. Idempotent.',
       answers: { 200: keyBody },
       conflicts: ['key_revoked'],
-      example: { body: { tokens: true } },
+      example: { body: { revoke_tokens: true } },
       method: 'post',
       path: '/keys/:id/disable',
       right: 'keys:write',
       target,
       ...VERSIONED,
       body: disabling,
-      handle: async ({ actor, admin, params, body }) => {
-        const key = await keys.disable(actor, params.id ?? '', body)
-        return body.tokens ? answerEnded(admin, key) : answer(key)
+      handle: async ({ actor, admin, params, body: { revoke_tokens: withTokens } }) => {
+        const key = await keys.disable(actor, params.id ?? '', { withTokens })
+        return withTokens ? answerEnded(admin, key) : answer(key)
       },
     }),
     route({

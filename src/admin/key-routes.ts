@@ -34,9 +34,13 @@ const keyPatch = field
   .mergePatch({
     ...settings,
     labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
-    tokens: field.tokens,
+    revoke_tokens: field.revokeTokens,
   })
-  .meta({ id: 'KeyPatch', description: 'Absent fields keep their value. null sets a field to its default.' })
+  .meta({
+    id: 'KeyPatch',
+    description:
+      'Absent fields keep their value. null sets a field to its default; for `expires_at` it means never.',
+  })
 type Present = (keys: readonly ApiKey[]) => Promise<(key: ApiKey) => object>
 
 export function keyRoutes(
@@ -145,11 +149,11 @@ export function keyRoutes(
       target,
       ...VERSIONED,
       body: keyPatch,
-      handle: async ({ actor, admin, params, body: { tokens: wanted, ...given } }) => {
-        const tokens = wanted === true
-        const options = { restrictOnly: admin.tenantId !== null, tokens }
+      handle: async ({ actor, admin, params, body: { revoke_tokens: wanted, ...given } }) => {
+        const withTokens = wanted === true
+        const options = { restrictOnly: admin.tenantId !== null, withTokens }
         const key = await keys.update(actor, params.id ?? '', toPatch(given), options)
-        return tokens ? answerEnded(admin, key) : answer(key)
+        return withTokens ? answerEnded(admin, key) : answer(key)
       },
     }),
     ...keyQueries(keys, target, one),

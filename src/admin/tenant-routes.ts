@@ -28,7 +28,7 @@ const tenantPatch = field
   .mergePatch({
     ...settings,
     labels: field.labelsPatch.describe('Labels to set. A label with the value null is removed.'),
-    tokens: field.tokens,
+    revoke_tokens: field.revokeTokens,
   })
   .meta({
     id: 'TenantPatch',
@@ -120,10 +120,10 @@ export function tenantRoutes(
       exists,
       ...VERSIONED,
       body: tenantPatch,
-      handle: async ({ actor, admin, params, body: { tokens: wanted, ...given } }) => {
-        const tokens = wanted === true
-        const tenant = await tenants.update(actor, params.id ?? '', toPatch(given), { tokens })
-        return tokens ? answerEnded(admin, tenant) : answer(tenant)
+      handle: async ({ actor, admin, params, body: { revoke_tokens: wanted, ...given } }) => {
+        const withTokens = wanted === true
+        const tenant = await tenants.update(actor, params.id ?? '', toPatch(given), { withTokens })
+        return withTokens ? answerEnded(admin, tenant) : answer(tenant)
       },
     }),
     route({

@@ -119,7 +119,7 @@ export class ApiKeys {
   }
 
   /**
-   * `restrictOnly`: the caller may restrict the key's rights but not extend them. `tokens`: also revokes issued tokens.
+   * `restrictOnly`: the caller may restrict the key's rights but not extend them. `withTokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Conflict} on a revoked key, and where an expired one would be one too many.
    * @throws {Invalid} @throws {Forbidden}
    */
@@ -127,13 +127,13 @@ export class ApiKeys {
     actor: Actor,
     id: string,
     patch: KeyPatch,
-    { restrictOnly = false, tokens = false }: { restrictOnly?: boolean; tokens?: boolean } = {},
+    { restrictOnly = false, withTokens = false }: { restrictOnly?: boolean; withTokens?: boolean } = {},
   ): Promise<ApiKey> {
     return changeKey(this.#database, actor, id, 'key.update', async ({ trx }, before, now) => {
       refuseRevoked(before)
       const settings = patchedSettings(before, patch)
       const changes = fieldChanges(settingsOf(KEY_SETTINGS, before), settings)
-      const ended = tokens ? await revokeTokens(trx, actor, id, 'key updated') : undefined
+      const ended = withTokens ? await revokeTokens(trx, actor, id, 'key updated') : undefined
       if (Object.keys(changes).length === 0) return ended
       const tenant = await getTenant(trx, before.tenantId)
       const { policy } = await readInstallation(trx)
@@ -146,11 +146,11 @@ export class ApiKeys {
   }
 
   /**
-   * Rejects exchanges until `enable`. Idempotent. `tokens`: also revokes issued tokens.
+   * Rejects exchanges until `enable`. Idempotent. `withTokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Conflict} on a revoked key.
    */
-  disable(actor: Actor, id: string, { tokens = false }: { tokens?: boolean } = {}): Promise<ApiKey> {
-    return this.#setDisabled(actor, id, true, tokens)
+  disable(actor: Actor, id: string, { withTokens = false }: { withTokens?: boolean } = {}): Promise<ApiKey> {
+    return this.#setDisabled(actor, id, true, withTokens)
   }
 
   /** Idempotent. @throws {NotFound} @throws {Conflict} on a revoked key. */
@@ -158,7 +158,7 @@ export class ApiKeys {
     return this.#setDisabled(actor, id, false)
   }
 
-  #setDisabled(actor: Actor, id: string, disabled: boolean, tokens = false): Promise<ApiKey> {
+  #setDisabled(actor: Actor, id: string, disabled: boolean, withTokens = false): Promise<ApiKey> {
     const action = disabled ? 'key.disable' : 'key.enable'
     return changeKey(this.#database, actor, id, action, async ({ trx }, key) => {
       refuseRevoked(key)
@@ -166,7 +166,7 @@ export class ApiKeys {
       if (!isSame) await setDisabled(trx, id, disabled)
       // A repeated call ends nothing again: no limit of writes holds for what takes a right away.
       const isEnded = isSame && key.disabledAt && (await areTokensRevoked(trx, id, key.disabledAt))
-      const ended = tokens && !isEnded ? await revokeTokens(trx, actor, id, 'key disabled') : undefined
+      const ended = withTokens && !isEnded ? await revokeTokens(trx, actor, id, 'key disabled') : undefined
       return isSame ? ended : (ended ?? {})
     })
   }

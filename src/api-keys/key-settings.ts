@@ -50,7 +50,7 @@ export const KEY_SETTINGS = {
   limits: {
     form: { kind: 'limits', whenUnset: 'no limit of its own' },
     details:
-      "The key's own limits inside those of the tenant, in its tokens for the rate limits of gateways.",
+      "The key's own limits, within those of the tenant. They are in its tokens, and gateways enforce them.",
     right: true,
     option: { flag: '<n>', help: "of this key, inside its tenant's limit" },
   },

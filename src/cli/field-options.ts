@@ -79,11 +79,10 @@ export function instantOrNever(field: string, flags: string, description: string
   return option.argParser((value: string) => (value === 'never' ? value : parseTime('from now')(value)))
 }
 
-/** `--tokens`, for changes that take rights. */
+/** `--revoke-tokens`, for changes that take rights. */
 export function revokeTokens(): FieldOption {
-  return new FieldOption('--tokens', 'also revoke the tokens that are already issued', ['tokens'], () => ({
-    tokens: true,
-  }))
+  const description = 'also revoke the tokens that are already issued'
+  return new FieldOption('--revoke-tokens', description, ['revoke_tokens'], () => ({ revoke_tokens: true }))
 }
 
 export function labels(flags: string, description: string): FieldOption {

@@ -22,7 +22,7 @@ export function readDatabase(env: Env) {
     env.optional('MIGRATE_DATABASE_URL', {
       fallback: '`DATABASE_URL`',
       description:
-        'URL with the owner role, only for `mintmark migrate`, `mintmark seal`, `mintmark audit verify`, `continue` and `prune`',
+        'URL with the owner role, only for `mintmark migrate`, `mintmark seal`, `mintmark audit verify`, `mintmark audit continue` and `mintmark audit prune`',
       parse: postgresUrl,
     }) ?? databaseUrl
   return {

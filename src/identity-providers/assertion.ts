@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { ProviderKind } from './provider-kind.ts'
 
 /**
- * identity-providers/ decides which key an assertion is for: a signed JWT of an outside issuer (RFC 7519), checked as
+ * identity-providers/ decides which key an assertion is for: a signed JWT of an identity provider (RFC 7519), checked as
  * RFC 8725 requires. This file parses it and checks everything but its issuer's rules and its signature.
  */
 export interface Assertion {

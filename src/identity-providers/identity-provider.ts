@@ -11,7 +11,7 @@ import { parseSubject } from './subject-pattern.ts'
 /** A JWK Set as it was given. */
 export type KeySet = Readonly<Record<string, unknown>>
 
-/** What an operator says of an outside issuer. */
+/** What an operator says of an identity provider. */
 export interface ProviderSettings {
   name: string
   kind: ProviderKind

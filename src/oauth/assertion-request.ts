@@ -1,7 +1,7 @@
 import type { PresentedAssertion } from '../authentication/workloads.ts'
 import { OAuthError } from './oauth-error.ts'
 
-/** The grants that exchange a token of an outside issuer, by their names of RFC 8693 §2.1 and RFC 7523 §2.1. */
+/** The grants that exchange a token of an identity provider, by their names of RFC 8693 §2.1 and RFC 7523 §2.1. */
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 

@@ -107,7 +107,8 @@ export const TENANT_SETTINGS = {
   },
   limits: {
     form: { kind: 'limits', whenUnset: "the limit of the tenant's tier" },
-    details: "Limits of all the tenant's keys together, in their tokens for the rate limits of gateways.",
+    details:
+      "Limits that all the tenant's keys share. They are in the tokens of these keys, and gateways enforce them.",
     right: true,
     option: { flag: '<n>', help: 'of all its keys together' },
   },

@@ -88,14 +88,14 @@ export class Tenants {
   }
 
   /**
-   * `tokens`: also revokes issued tokens.
+   * `withTokens`: also revokes issued tokens.
    * @throws {NotFound} @throws {Invalid} Restricting is always allowed: keys keep their lists and yield less.
    */
   async update(
     actor: Actor,
     id: string,
     patch: TenantPatch,
-    { tokens = false }: { tokens?: boolean } = {},
+    { withTokens = false }: { withTokens?: boolean } = {},
   ): Promise<Tenant> {
     return mutate(this.#database, actor, async mutation => {
       const { trx, record } = mutation
@@ -103,11 +103,11 @@ export class Tenants {
       const defaults = defaultTenantSettings(id, this.#defaultAudience)
       const settings = withPatch(before, patch, defaults)
       const changed = fieldChanges(settingsOf(TENANT_SETTINGS, before), settings)
-      if (Object.keys(changed).length === 0 && !tokens) return before
+      if (Object.keys(changed).length === 0 && !withTokens) return before
       await check(trx, settings, before)
       await updateTenant(trx, id, settings)
-      if (tokens) await revokeTokensOfTenant(trx, id, 'tenant updated')
-      const changes = { ...changed, ...(tokens && { tokens: { to: 'ended' } }) }
+      if (withTokens) await revokeTokensOfTenant(trx, id, 'tenant updated')
+      const changes = { ...changed, ...(withTokens && { tokens: { to: 'ended' } }) }
       record(
         { action: 'tenant.update', targetKind: 'tenant', targetId: id, tenantId: id, changes },
         { kind: 'tenant', id },

@@ -8,8 +8,9 @@ import { carryOut } from '../../src/cli/import/carry-out.ts'
 import { readDestination } from '../../src/cli/import/destination.ts'
 import { planLiteLLM } from '../../src/cli/import/litellm.ts'
 import type { LiteLLMKey, LiteLLMTables, LiteLLMTeam } from '../../src/cli/import/litellm-tables.ts'
+import { issue } from '../admin/admins.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { cliOf } from './mintmark.ts'
+import { cliOf, mintmark as run } from './mintmark.ts'
 
 let mintmark: TestService
 let folder: string
@@ -214,5 +215,9 @@ describe('mintmark import shadow', () => {
     )
     const table = await cliOf(mintmark).attempt(['import', 'shadow', log])
     expect(table.stderr).toContain('6 requests: 2 would be accepted, 4 refused. 2 lines were not read')
+    const ofTenant = await issue(mintmark, 'tenant-admin', 'acme')
+    const env = { ...cliOf(mintmark).env, MINTMARK_ADMIN_TOKEN: ofTenant.secret }
+    const partial = await run(['import', 'shadow', log], { env })
+    expect([partial.code, partial.stderr]).toEqual([3, expect.stringContaining('lists those of acme only')])
   })
 })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { issue } from '../admin/admins.ts'
 import { jws, newPair } from '../identity-providers/assertions.ts'
 import { freePort } from '../support/free-port.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
@@ -342,12 +343,12 @@ describe('mintmark token revoke', () => {
     expect(stderr).toContain('name what to revoke: one of --jti, --key, --tenant, --token-file')
   })
 
-  it('--tokens ends the tokens with the change', async () => {
+  it('--revoke-tokens ends the tokens with the change', async () => {
     const { keyId, tenantId } = await own()
     const before = (await listed()).length
-    await cli.run('key', 'disable', keyId, '--tokens')
-    await cli.run('key', 'update', keyId, '--requests-per-minute', '1', '--tokens')
-    await cli.run('tenant', 'update', tenantId, '--requests-per-minute', '1', '--tokens')
+    await cli.run('key', 'disable', keyId, '--revoke-tokens')
+    await cli.run('key', 'update', keyId, '--requests-per-minute', '1', '--revoke-tokens')
+    await cli.run('tenant', 'update', tenantId, '--requests-per-minute', '1', '--revoke-tokens')
     expect(await listed()).toHaveLength(before + 3)
   })
 
@@ -358,5 +359,15 @@ describe('mintmark token revoke', () => {
     for (const { value } of await listed()) expect(JSON.stringify(resources)).toContain(value)
     const { code } = await cli.attempt(['token', 'revocations', '--envoy-file', join(folder, 'no', 'such')])
     expect(code).toBe(2)
+  })
+
+  it('does not write the list of one tenant for an Envoy', async () => {
+    const { tenantId } = await own()
+    const { secret } = await issue(service, 'tenant-admin', tenantId)
+    const file = join(folder, 'of-a-tenant.json')
+    const env = { ...cli.env, MINTMARK_ADMIN_TOKEN: secret }
+    const { code, stderr } = await mintmark(['token', 'revocations', '--envoy-file', file], { env })
+    expect([code, stderr]).toEqual([3, expect.stringContaining(`lists those of ${tenantId} only`)])
+    await expect(readFile(file)).rejects.toThrow('ENOENT')
   })
 })

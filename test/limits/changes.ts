@@ -100,7 +100,7 @@ async function checkNextToken(checks: Checks, setting: Setting, environment: Env
   }
 }
 
-/** The bound of a cut without `tokens`: both count into one bucket, so the older token adds nothing to its own, older limit. */
+/** The bound of a cut without `revoke_tokens`: both count into one bucket, so the older token adds nothing to its own, older limit. */
 async function checkOlderToken(checks: Checks, setting: Setting) {
   const { clock, envoy, mintmark, tenant } = setting
   clock.nextMinute()
@@ -130,7 +130,7 @@ async function checkOlderToken(checks: Checks, setting: Setting) {
   )
 }
 
-/** With `tokens`, at an Envoy that has the list of revoked tokens. */
+/** With `revoke_tokens`, at an Envoy that has the list of revoked tokens. */
 async function checkRevoked(checks: Checks, setting: Setting) {
   const { clock, mintmark, tenant } = setting
   clock.nextMinute()
@@ -138,9 +138,12 @@ async function checkRevoked(checks: Checks, setting: Setting) {
   const made = await tenant({ requests_per_minute: 1_000 })
   const status = async (token: string) => (await ask(envoy.url, token)).status
   await checks.equal('an Envoy with the list accepts the token before', 200, () => status(made.token))
-  await change(setting, `/tenants/${made.tenant}`, { limits: { requests_per_minute: 2 }, tokens: true })
+  await change(setting, `/tenants/${made.tenant}`, {
+    limits: { requests_per_minute: 2 },
+    revoke_tokens: true,
+  })
   const since = performance.now()
-  await checks.equal('a cut with `tokens`: the older token is refused', 401, () =>
+  await checks.equal('a cut with `revoke_tokens`: the older token is refused', 401, () =>
     until(
       '401',
       () => status(made.token),

@@ -186,10 +186,10 @@ describe('a request that revokes issued tokens is answered with who enforces tha
   const tenant = () => `/tenants/${request.key.tenantId}`
 
   it.each<[string, 'key_epoch' | 'tenant_epoch', string, () => string, object]>([
-    ['disable a key', 'key_epoch', 'POST', () => `${key()}/disable`, { tokens: true }],
-    ['update a key', 'key_epoch', 'PATCH', key, { tokens: true }],
+    ['disable a key', 'key_epoch', 'POST', () => `${key()}/disable`, { revoke_tokens: true }],
+    ['update a key', 'key_epoch', 'PATCH', key, { revoke_tokens: true }],
     ['revoke a key', 'key_epoch', 'POST', () => `${key()}/revoke`, {}],
-    ['update a tenant', 'tenant_epoch', 'PATCH', tenant, { tokens: true }],
+    ['update a tenant', 'tenant_epoch', 'PATCH', tenant, { revoke_tokens: true }],
     ['suspend a tenant', 'tenant_epoch', 'POST', () => `${tenant()}/suspend`, {}],
   ])('%s', async (_, claim, method, path, body) => {
     request.key = await mintmark.tenantWithKey()

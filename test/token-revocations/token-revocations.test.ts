@@ -63,7 +63,7 @@ describe('a token', () => {
 describe('a key that is disabled with its tokens', () => {
   it('has them ended once, however often that is repeated', async () => {
     const { keyId, jwt } = await tokens()
-    const disable = () => mintmark.admin('POST', `/keys/${keyId}/disable`, { tokens: true })
+    const disable = () => mintmark.admin('POST', `/keys/${keyId}/disable`, { revoke_tokens: true })
     const entries = async () => {
       const { body } = await mintmark.admin('GET', '/token-revocations?limit=100')
       return body.data.filter(({ key }: { key: string }) => key === keyId).length
@@ -216,25 +216,25 @@ describe('issued tokens end', () => {
     expect(await isAllowed(await tokenFor(mintmark, secret))).toBe(true)
   })
 
-  it('when their key is disabled with "tokens", also after it is enabled; without it they come back', async () => {
+  it('when their key is disabled with "revoke_tokens", also after it is enabled; without it they come back', async () => {
     const { keyId, siblingId, jwt, ofSibling } = await tokens()
-    await post(`/keys/${keyId}/disable`, { tokens: true })
+    await post(`/keys/${keyId}/disable`, { revoke_tokens: true })
     await post(`/keys/${siblingId}/disable`)
     for (const id of [keyId, siblingId]) await post(`/keys/${id}/enable`)
     expect(deniedAs(await check(jwt))).toBe('401 invalid_token')
     expect(await isAllowed(ofSibling)).toBe(true)
   })
 
-  it('when rights are taken with "tokens", of a key or of a tenant', async () => {
+  it('when rights are taken with "revoke_tokens", of a key or of a tenant', async () => {
     const { tenantId, keyId, jwt, ofSibling } = await tokens()
     const limits = { requests_per_minute: 1 }
     await mintmark.admin('PATCH', `/keys/${keyId}`, { limits })
     expect(await isAllowed(jwt)).toBe(true)
-    const { status, body } = await mintmark.admin('PATCH', `/keys/${keyId}`, { limits, tokens: true })
+    const { status, body } = await mintmark.admin('PATCH', `/keys/${keyId}`, { limits, revoke_tokens: true })
     expect([status, body.limits.requests_per_minute]).toEqual([200, 1])
     expect(deniedAs(await check(jwt))).toBe('401 invalid_token')
     expect(await isAllowed(ofSibling)).toBe(true)
-    await mintmark.admin('PATCH', `/tenants/${tenantId}`, { models: [], tokens: true })
+    await mintmark.admin('PATCH', `/tenants/${tenantId}`, { models: [], revoke_tokens: true })
     expect(deniedAs(await check(ofSibling))).toBe('401 invalid_token')
   })
 
@@ -284,13 +284,13 @@ describe('administrators of a tenant', () => {
     const end = (key: string) => call('POST', '/token-revocations', { key })
     for (let count = 0; count < MOST - 1; count++) expect((await end(keyId)).status).toBe(201)
     // The other ways to do it count as well.
-    expect((await call('POST', `/keys/${keyId}/disable`, { tokens: true })).status).toBe(200)
+    expect((await call('POST', `/keys/${keyId}/disable`, { revoke_tokens: true })).status).toBe(200)
     const refused = await end(keyId)
     expect(codeOf(refused)).toEqual(REFUSED)
     const seconds = Number(refused.headers.get('retry-after'))
     expect(seconds).toBeGreaterThan(300)
     expect(seconds).toBeLessThanOrEqual(300 + 900 + 60)
-    expect(codeOf(await call('PATCH', `/keys/${keyId}`, { name: 'x', tokens: true }))).toEqual(REFUSED)
+    expect(codeOf(await call('PATCH', `/keys/${keyId}`, { name: 'x', revoke_tokens: true }))).toEqual(REFUSED)
     expect((await end(siblingId)).status).toBe(201)
     expect((await revoke({ key: keyId })).status).toBe(201)
     expect((await call('POST', `/keys/${keyId}/revoke`, {})).status).toBe(200)

@@ -101,7 +101,7 @@ const installation = (variables: readonly VariableDescription[]): Record<string,
   },
   nameOverride: text("Replaces the chart's name in labels and names; 50 characters of it", SERVICE_NAME),
   fullnameOverride: text('Replaces the whole name of all objects; 50 characters of it', SERVICE_NAME),
-  commonLabels: labels('Labels of all objects and pods'),
+  commonLabels: labels('Labels of all objects and pods, except the routes and policies of gateways'),
   issuer: text('**Required.** `iss` of every token, byte for byte', {
     pattern: '^https://[-.:\\[\\]a-zA-Z0-9]+(/[^\\s"#?]*[^\\s"#?/])?$',
     maxLength: 200,

@@ -19,7 +19,7 @@ const example = {
 
 const tierLimits = {
   details:
-    'Limits of each tenant of this tier that has none of its own, in tokens for the rate limits of gateways.',
+    'Default limits of the tenants of this tier: each number applies to a tenant that has not set that number itself. They are in issued tokens, and gateways enforce them.',
   whenUnset: 'no limit',
 }
 

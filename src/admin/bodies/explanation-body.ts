@@ -49,7 +49,7 @@ const revocation = z.strictObject({
       '`jti`: only this token is revoked. `key_epoch` or `tenant_epoch`: all tokens of the key or the tenant that were issued before.',
     ),
   value: z.string().describe('Value of the claim in the list of revoked tokens.'),
-  ends_at: instant.describe('When no token has this value any more.'),
+  ends_at: instant.describe('Time from which every token with this value has expired.'),
 })
 
 const gateway = z.strictObject({
@@ -89,15 +89,19 @@ export const explanationBody = z
       .boolean()
       .nullable()
       .describe(
-        'Whether an exchange and the check would accept it now; null: not known, because an id was given.',
+        'Whether an exchange and the check would accept it now; null: not known, because the id of a token or a request was given.',
       ),
     reason: reason.nullable().describe('Code of the reason why not; null: there is none.'),
     decided_by: decidedBy.nullable().describe('What decided; null: there is no reason.'),
     text: text.nullable().describe('What was wrong, then the cure; null: there is no reason.'),
-    rules: z.array(rule).describe('The rules in their order. Empty for an id.'),
+    rules: z.array(rule).describe('The rules in their order. Empty for the id of a token or a request.'),
     key: key.nullable().describe('The key; null: unknown.'),
     rights: effective.nullable().describe('Rights and limits of a new token of the key; null: unknown.'),
-    token: token.nullable().describe('The token; null: none was given, or its signature is not valid.'),
+    token: token
+      .nullable()
+      .describe(
+        'The token; null: none was given, or it failed a rule before `key_status`, for example because it expired.',
+      ),
     revocation: revocation
       .nullable()
       .describe('Entry of the list of revoked tokens that has the token; null: none.'),
@@ -119,7 +123,7 @@ export const explanationBody = z
       })
       .nullable()
       .describe(
-        'Replicas whose refusals were asked for; null: this one has the refusal. Those of replicas that did not answer are in their log.',
+        'The other replicas, which were asked for their refusals. null: they were not asked, because this one has the refusal of the request, or because no id of a key or token is known. Refusals of replicas that did not answer are in their logs.',
       ),
   })
   .meta({

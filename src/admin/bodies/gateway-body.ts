@@ -7,7 +7,7 @@ const instance = z
     state: z
       .enum(['current', 'behind', 'rejected', 'unknown'])
       .describe(
-        '`current`: it has the newest list. `behind`: it has not acknowledged it. `rejected`: it refused it. `unknown`: the replica that it was connected to does not report any more.',
+        '`current`: it has the newest list. `behind`: it has not acknowledged that list. `rejected`: it rejected that list. `unknown`: the replica that it was connected to does not report any more.',
       ),
     replica: z.string().describe('Host of the replica that it is connected to.'),
     connections: count.describe('Number of connections with this id.'),
@@ -57,7 +57,9 @@ export const gatewayBody = z
       .describe(
         'Without an instance: when the last connection ended; null: no running replica has seen one.',
       ),
-    instances: z.array(instance).describe('Its processes, of all replicas, at most 200 of each.'),
+    instances: z
+      .array(instance)
+      .describe('Its processes that are connected to any replica. Each replica reports at most 200.'),
   })
   .meta({
     id: 'Gateway',

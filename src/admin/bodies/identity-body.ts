@@ -82,7 +82,7 @@ export const providerBody = z
   })
   .meta({
     id: 'IdentityProvider',
-    description: 'An outside issuer whose tokens are exchanged for tokens of a tenant.',
+    description: 'An identity provider whose tokens are exchanged for tokens of a tenant.',
     examples: [
       {
         id: 'idp_3Fh7Kd9Qx2Lm5Zt8',

@@ -67,7 +67,7 @@ const peppersInUse = z
   .meta({
     id: 'PepperUse',
     description:
-      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. A record changes to the current pepper when it is used.',
+      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. Secrets, admin tokens and usage reporters change to the current pepper when they are used; `POST /admin/v1/signing-keys/rewrap` renews the seals.',
   })
 
 const replica = z

@@ -28,7 +28,7 @@ export const tokenRevocationBody = z
       .array(enforcementBody)
       .optional()
       .describe(
-        'Registered gateways, which verify tokens by themselves and receive the list of revoked tokens by xDS. The gateway check (`/check`) enforces the revocation at once. Gateways that are not listed accept the tokens until they expire, at the latest until `ends_at`. Absent for the administrators of a tenant.',
+        'Registered gateways, which verify tokens by themselves and receive the list of revoked tokens by xDS. The gateway check (`/check`) enforces the revocation at once. A gateway that is not listed may accept the tokens until they expire, at the latest until `ends_at`. Absent for the administrators of a tenant.',
       ),
   })
   .meta({

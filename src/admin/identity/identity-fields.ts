@@ -32,7 +32,7 @@ export const providerSettings = {
     .nullable()
     .default(null)
     .describe(
-      'URL of the JWK Set. null, and without `jwks`: the keys are found by the discovery document of the issuer; of kind `kubernetes`, at `/openid/v1/jwks` of the issuer.',
+      'URL of the JWK Set. If `jwks` is null too, the keys are found by the discovery document of the issuer, or for the kind `kubernetes` at `/openid/v1/jwks` of the issuer.',
     ),
   ca_pem: z
     .string('must be text')
@@ -56,12 +56,12 @@ export const providerSettings = {
     .nullable()
     .default(null)
     .describe(
-      'Bearer token for fetching the keys. It is sent to the origin of `jwks_uri`, or else of the issuer, and nowhere else; stored encrypted, and never shown. A request that changes that origin, `ca_pem` or `allow_addresses` must have it again.',
+      'Bearer token for fetching the keys. It is sent only to the origin of `jwks_uri`, or without `jwks_uri` to that of the issuer. It is stored encrypted, and never shown. A request that changes that origin, `ca_pem` or `allow_addresses` must contain the token again.',
     ),
   in_cluster: field.flag
     .default(false)
     .describe(
-      '`kubernetes`: fetch the keys from the API server of the cluster that Mintmark runs in, with the service account of its pod. Its files are read again for each fetch.',
+      'Only for the kind `kubernetes`: fetch the keys from the API server of the cluster that Mintmark runs in, with the service account of its own pod. The files of the service account are read again for each fetch.',
     ),
   jwks_max_stale_seconds: field
     .wholeNumber(60, 604_800)
@@ -106,16 +106,18 @@ export const federated = z.strictObject({
   subject: subject
     .default(null)
     .describe(
-      'Accepted subject; `*` is one whole segment between `:` or `/`, and never `default`. null: any.',
+      'Accepted subject. `*` stands for one whole segment between `:` or `/`, but does not match the segment `default`. null: any.',
     ),
   claims: claims
     .default({})
     .describe(
-      'Accepted values of claims, each by a top-level name or a JSON Pointer. A list has alternatives. All claims must match.',
+      'Claims that an assertion must have, with their accepted values. Each claim is named by its top-level name or by a JSON Pointer. Of a list of values, one must match. All claims must match.',
     ),
   allow_untrusted_events: field.flag
     .default(false)
-    .describe('`github-actions`: accept events that a stranger can cause, such as `pull_request`.'),
+    .describe(
+      'For the kind `github-actions`: accept jobs of events that a stranger can cause, such as `pull_request`.',
+    ),
 })
 export const publicKey = z.strictObject({
   type: z.literal('public_key').describe('Client assertions (private_key_jwt).'),

@@ -88,7 +88,7 @@ export interface FetchHealths {
   healthOf(providerId: string): FetchHealth | undefined
 }
 
-/** Outside issuers whose tokens are exchanged. */
+/** Identity providers whose tokens are exchanged. */
 export function identityProviderRoutes(
   providers: IdentityProviders,
   fetched: FetchHealths,

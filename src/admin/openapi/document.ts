@@ -25,7 +25,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
   'token-revocations': 'Revocation of tokens that are already issued.',
   gateways: 'Gateways that receive the list of revoked tokens.',
   audit: 'Audit trail of changes and of rejected requests.',
-  'identity-providers': 'Outside issuers whose tokens are exchanged for tokens of a tenant.',
+  'identity-providers': 'Identity providers whose tokens are exchanged for tokens of a tenant.',
   usage: 'Who used what: sums of what gateways reported.',
   'usage-reporters': 'Gateways and collectors that report usage, each with a secret.',
   sets: 'Sets of objects that `mintmark apply` keeps as its files say.',
@@ -86,11 +86,11 @@ curl -X POST "$MINTMARK_URL/admin/v1/admin-tokens" \\
 - **Request bodies** are JSON; unknown members are rejected. An operation that needs no body accepts an empty body or \`{}\`. A
   PATCH is a JSON Merge Patch (RFC 7396): absent members keep their value, and \`null\` sets the default.
 - **Responses**: a new version may add members. Ignore members that you do not know. Times are RFC 3339 in UTC. Durations
-  are seconds, and their names end in \`_seconds\`.
-- **Lists** are returned in pages, newest objects first. For the next page, send \`next_cursor\` as \`cursor\` with the same
+  are seconds, and their names end in \`_seconds\` (only \`usage_retention_days\` is in days).
+- **Lists** are returned in pages, newest objects first. (Usage is in the order of time, and a few short lists have one page.) For the next page, send \`next_cursor\` as \`cursor\` with the same
   filters. On the last page \`next_cursor\` is null.
 - **Retries**: if you repeat a POST with the same \`Idempotency-Key\` within 24 hours, it is not executed again. You get the first response, without its secret.
-- **Secrets** are returned once, in the first response. Only their HMAC is stored.`
+- **Secrets** that Mintmark generates are returned once, in the first response, and only their HMAC is stored. Of imported secrets the given hash is stored.`
 
 const SCHEME = `A root token of the service, or an admin token (\`mma_…\`) with a role. A missing or invalid token gets 401. A
 role without the required right gets 403.`

@@ -66,7 +66,7 @@ export const usageFilters = {
     .refine(isTimeZone, 'must be a time zone like Europe/Berlin, or UTC')
     .default('UTC')
     .describe(
-      'Where days and months begin, as an IANA name. Totals are by hours of UTC: an hour counts where it begins.',
+      'IANA name of the time zone in which days and months begin. Totals are kept by hours of UTC: an hour belongs to the day or month in which it begins.',
     ),
 }
 const filters = z.strictObject(usageFilters)

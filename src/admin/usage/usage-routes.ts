@@ -118,7 +118,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Takes back what a deleted reporter sent from a time on (`since`), for example from the theft of its secret. Mintmark keeps single records for `usage_dedup_seconds`. In hours whose records it still has, it takes back those that arrived at `since` or later. In older hours from `since` on, it takes back everything from this reporter. The amounts of a closed month are subtracted from the current hour. After an error, repeat the request within `usage_dedup_seconds`. Later, any repetition takes back the whole hour of `since`, also after one that succeeded.',
+        'Takes back what a deleted reporter sent from a time on (`since`), for example from the theft of its secret. Mintmark keeps single records for `usage_dedup_seconds`. In hours whose records it still has, it takes back those that arrived at `since` or later. In older hours from `since` on, it takes back everything from this reporter. The amounts of a closed month are subtracted from the current hour. If the request fails, repeat it within `usage_dedup_seconds`. Do not repeat it later: that takes back the whole hour of `since`, even if an earlier request succeeded.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },

@@ -82,5 +82,6 @@ function removalStep({ name, document }: DeclaredObject, credential: Fields, liv
   }
 }
 
-const shown = ({ provider, subject, claims, jwks }: Fields) =>
-  jwks ? { jwks } : { provider, subject, claims }
+/** A long value is cut at its end: the short fields come first. */
+const shown = ({ provider, allow_untrusted_events, subject, claims, single_use, jwks }: Fields) =>
+  jwks ? { single_use, jwks } : { provider, allow_untrusted_events, subject, claims }

@@ -86,17 +86,19 @@ async function credentialsOf(
   providers: ReadonlyMap<string, string>,
 ): Promise<Fields[]> {
   const { data } = await admin.get<{ data: Fields[] }>(path`/keys/${key}/credentials`)
-  return data.toReversed().map(({ type, provider, subject, claims, allow_untrusted_events: events, jwks }) =>
-    type === 'public_key'
-      ? { type, jwks }
-      : {
-          type,
-          provider: providers.get(provider) ?? provider,
-          ...(subject !== null && { subject }),
-          ...(Object.keys(claims).length > 0 && { claims }),
-          ...(events && { allow_untrusted_events: events }),
-        },
-  )
+  return data.toReversed().map(credential => {
+    const { type, provider, subject, claims, allow_untrusted_events: events } = credential
+    const { jwks, single_use: singleUse } = credential
+    if (type === 'public_key')
+      return { type, jwks, ...(singleUse !== 'replica' && { single_use: singleUse }) }
+    return {
+      type,
+      provider: providers.get(provider) ?? provider,
+      ...(subject !== null && { subject }),
+      ...(Object.keys(claims).length > 0 && { claims }),
+      ...(events && { allow_untrusted_events: events }),
+    }
+  })
 }
 
 async function policyDocument(admin: AdminClient): Promise<Fields> {

@@ -24,7 +24,7 @@ export function explainCommand(program: Command, environment: NodeJS.ProcessEnv)
       'Says which key, rule, right, limit or revocation decides, and the cure. <id> is the id of a request, a key (key_...) or a ' +
       'token (its jti). Without it, an API key or a token is read from --file, else from standard input, and never from the ' +
       'command line. With --log nothing is asked of the service: the refusals in a log of Mintmark or of a gateway are ' +
-      'explained, of one id or all. "mintmark identity explain" does the same for tokens of outside issuers, before ' +
+      'explained, of one id or all. "mintmark identity explain" does the same for tokens of identity providers, before ' +
       'their exchange. Exit code 0: it is accepted, 3: it is refused, 4: nothing is known of the id.',
     examples: [
       'mintmark explain key_7Hq2kd9XwP3mZt5B',

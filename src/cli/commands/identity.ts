@@ -71,7 +71,7 @@ const EXPLANATION: View<Explanation> = {
 
 export function identityCommands(program: Command, environment: NodeJS.ProcessEnv): void {
   const identity = noun(program, 'identity', {
-    summary: 'outside issuers whose tokens are exchanged, and keys without a secret',
+    summary: 'identity providers whose tokens are exchanged, and keys without a secret',
     examples: ['mintmark identity providers', 'mintmark identity explain --file token'],
   })
   readProviders(identity, environment)

@@ -7,6 +7,7 @@ import { FIELDS, REVIEW_VIEW, type ReviewedKey, textOf } from '../report/reviewe
 import { readAdminSettings } from '../settings.ts'
 import { streams } from '../streams.ts'
 import { action, listVerb, noun } from '../verb.ts'
+import { tenantOfCaller } from './context/tenant-of-caller.ts'
 
 const DAY_MS = 86_400_000
 
@@ -91,7 +92,12 @@ function run(command: Command, environment: NodeJS.ProcessEnv, report: Report): 
           ),
         )
       else if (markdown) {
-        const about = `${report.about(days)}${tenant === undefined ? '' : ` Tenant: ${tenant}.`}`
+        const only = tenant ?? (await tenantOfCaller(admin))
+        const bounds = [
+          ...(only === undefined ? [] : [`Tenant: ${only}.`]),
+          ...(limit === undefined ? [] : [`At most ${limit} keys.`]),
+        ]
+        const about = [report.about(days), ...bounds].join(' ')
         const service = readAdminSettings(environment).url
         await write(markdownReport(keys, { title: report.title, about, service, now }))
       } else await output.list(keys, REVIEW_VIEW)

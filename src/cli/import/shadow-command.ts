@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { AdminClient } from '../admin-client.ts'
+import { requireAllTenants } from '../commands/context/tenant-of-caller.ts'
 import { linesOf } from '../lines.ts'
 import type { Output, View } from '../output.ts'
 import { LITELLM_URL, readLiteLLMDatabase } from './litellm-command.ts'
@@ -28,6 +29,8 @@ export async function shadow(
   admin: AdminClient,
   output: Output,
 ): Promise<void> {
+  // Keys of other tenants would be shown as not imported.
+  await requireAllTenants(admin, 'import shadow needs the keys')
   const { days = 7 } = command.opts<{ days?: number }>()
   const summary = new LogSummary()
   const from = file ?? `LiteLLM_SpendLogs in ${LITELLM_URL}`

@@ -270,6 +270,44 @@ describe('Objects of others', () => {
 const settings = ({ body }: { body: Record<string, unknown> }) =>
   body.policy ?? { ...body, created_at: null, updated_at: null, suspended_at: null }
 
+/** Those of a key by hand, each with a value that is no default in every field that it may have. */
+async function addCredentials({ admin }: TestService): Promise<void> {
+  const { id } = (await admin('POST', '/tenants/by-hand/keys', { name: 'robot' })).body
+  const provider = await admin('POST', '/identity-providers', {
+    kind: 'github-actions',
+    name: 'github',
+    issuer: 'https://token.actions.githubusercontent.com',
+    audiences: ['https://tokens.example.com/robots'],
+    jwks: { keys: [{ ...newPair('github').jwk, kid: 'github' }] },
+  })
+  const { kid, jwk } = newPair('own')
+  for (const credential of [
+    { type: 'public_key', jwks: { keys: [{ ...jwk, kid }] }, single_use: 'database' },
+    {
+      type: 'federated',
+      provider: provider.body.id,
+      subject: 'repo:acme/models:environment:production',
+      claims: { repository_owner_id: '1', repository_id: '2', event_name: 'pull_request' },
+      allow_untrusted_events: true,
+    },
+  ]) {
+    const { status, text } = await admin('POST', `/keys/${id}/credentials`, credential)
+    expect(status, text).toBe(201)
+  }
+}
+
+/** Without what each installation gives them. */
+async function credentialsOf({ admin }: TestService): Promise<object[]> {
+  const { data: keys } = (await admin('GET', '/keys?tenant=by-hand')).body
+  const { id } = keys.find(({ name }: { name: string }) => name === 'robot')
+  const { data } = (await admin('GET', `/keys/${id}/credentials`)).body
+  return data.map(({ type, subject, claims, allow_untrusted_events, jwks, single_use }: Credential) => ({
+    ...{ type, subject, claims, allow_untrusted_events, jwks, single_use },
+  }))
+}
+// biome-ignore lint/suspicious/noExplicitAny: as the service answers
+type Credential = Record<string, any>
+
 describe('export', () => {
   it('gives files that make the same of an empty installation', async () => {
     const source = await startTestService()
@@ -288,6 +326,7 @@ describe('export', () => {
       await source.admin('POST', '/tenants/by-hand/keys', { name: 'twice', scopes: ['inference'] })
       await source.admin('POST', '/tenants/by-hand/keys', { name: 'twice', description: 'another' })
       await source.admin('POST', '/tenants/by-hand/suspend')
+      await addCredentials(source)
       const exported = await mintmark(['export'], { env: from.env })
       expect(exported.code, exported.stderr).toBe(0)
       expect(exported.stdout).not.toMatch(/mm[kair]_/)
@@ -296,6 +335,11 @@ describe('export', () => {
       expect(copied.code, copied.stderr).toBe(0)
       expect((await mintmark(['export'], { env: to.env })).stdout).toBe(exported.stdout)
       expect((await to.run('diff', exported.stdout)).code).toBe(0)
+      expect(await credentialsOf(target)).toEqual(await credentialsOf(source))
+      expect(await credentialsOf(source)).toMatchObject([
+        { type: 'federated', allow_untrusted_events: true },
+        { type: 'public_key', single_use: 'database' },
+      ])
 
       for (const path of [
         '/tenants/acme',
@@ -313,7 +357,7 @@ describe('export', () => {
           .map(({ effective }) => JSON.stringify(effective))
           .toSorted()
       expect(await rights(target)).toEqual(await rights(source))
-      expect(await rights(target)).toHaveLength(4)
+      expect(await rights(target)).toHaveLength(5)
 
       const ofSet = await mintmark(['export', '--set', 'production'], { env: from.env })
       expect(ofSet.stdout).not.toContain('by-hand')

@@ -11,7 +11,8 @@ export function keyEndCommands(key: Command, environment: NodeJS.ProcessEnv): vo
   const texts = {
     disable: [
       'reject exchanges until "enable"',
-      (id: string) => `Disabled ${id}. Without --tokens, issued tokens stay valid until they expire.`,
+      (id: string) =>
+        `Disabled ${id}. Without --revoke-tokens, gateways that verify issued tokens by themselves accept them until they expire.`,
     ],
     enable: ['allow exchanges of a disabled key again', (id: string) => `Enabled ${id}.`],
   } as const

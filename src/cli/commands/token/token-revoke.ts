@@ -9,6 +9,7 @@ import { readInput } from '../../input.ts'
 import { decodeJwt, tokenIn } from '../../jwt.ts'
 import { moment, type View } from '../../output.ts'
 import { action, changeVerb, listVerb, repeatable } from '../../verb.ts'
+import { requireAllTenants } from '../context/tenant-of-caller.ts'
 
 interface TokenRevocation {
   id: string
@@ -103,6 +104,8 @@ export function tokenRevokeCommands(token: Command, environment: NodeJS.ProcessE
       const { limit, envoyFile } = all.opts<{ limit?: number; envoyFile?: string }>()
       if (envoyFile !== undefined && limit !== undefined)
         throw new CliError(EXIT.usage, '--envoy-file writes the whole list: leave out --limit.')
+      // An Envoy with the list of one tenant accepts the revoked tokens of all others.
+      if (envoyFile !== undefined) await requireAllTenants(admin, '--envoy-file needs the revocations')
       const listed = await admin.list<TokenRevocation>('/token-revocations', limit)
       if (envoyFile === undefined) return output.list(listed, VIEW)
       await writeEnvoyFile(envoyFile, listed)
