@@ -56,7 +56,7 @@ const ALONE = [
   'test/authentication/{imported-flood,refusal-time}.test.ts',
   'test/database/migration-lock.test.ts',
   'test/fuzz/odd-input.test.ts',
-  'test/service/{database-outage,drain,partition,promptness,replicas,stalled-writer}.test.ts',
+  'test/service/{database-outage,drain,forged-flood,partition,paused,promptness,replicas,stalled-writer}.test.ts',
   'test/observability/metrics-page.test.ts',
 ]
 
@@ -65,7 +65,7 @@ const LOAD = [
   'test/cli/{apply/interrupted,connection/retries,large-import}.test.ts',
   'test/database/unchangeable-server.test.ts',
   'test/embedded-postgres/embedded-postgres.test.ts',
-  'test/service/{broken-log,crash,forged-flood,keyed-writes,paused,processes,restore,silent-connections,snapshot-processes}.test.ts',
+  'test/service/{broken-log,crash,keyed-writes,processes,restore,silent-connections,snapshot-processes}.test.ts',
   'test/usage/abuses.test.ts',
 ]
 

@@ -35,6 +35,7 @@ beforeAll(async () => {
       MINTMARK_GATEWAY_PORT: `${ports.gateway}`,
       MINTMARK_GATEWAY_GRPC_PORT: '0',
       MINTMARK_OPS_PORT: `${ports.ops}`,
+      MINTMARK_DRAIN_DELAY_SECONDS: '0',
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -112,11 +112,6 @@ export class SecretLookup {
     }
   }
 
-  /** Number of remembered unusable keys. */
-  get negatives(): number {
-    return this.#negatives.size
-  }
-
   /** Number of waiting requests. */
   get waiting(): number {
     return this.#waiting

@@ -298,7 +298,8 @@ describe('Revoking an admin token', () => {
       const change = creator.call('PATCH', `/keys/${key.id}`, { name: 'too late' })
       await until('the change waits', async () => {
         const [row] = await mintmark.database.asOwner<{ waiting: number }>(
-          "SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')",
+          `SELECT count(*)::int AS waiting FROM pg_locks JOIN pg_stat_activity USING (pid)
+           WHERE NOT granted AND locktype IN ('tuple', 'transactionid') AND datname = current_database()`,
         )
         return (row?.waiting ?? 0) > 0
       })

@@ -117,7 +117,7 @@ describe('revoke', () => {
     await Promise.all([connected.stop(), cutOff.stop()])
     await behind.close()
     expect((await mintmark.admin('GET', '/installation')).body.replicas).toHaveLength(1)
-  }, 40_000)
+  })
 
   it('of the standby publishes another, and of a key that is not published is 404', async () => {
     const { kid } = await inState('standby')

@@ -192,7 +192,7 @@ describe('Every list', () => {
     const [{ body: reporter } = { body: {} }] = await Promise.all(made)
     await mintmark.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
-       SELECT date_trunc('hour', now()), tenant, '', '', $1, '{}', 1 FROM unnest('{one,two}'::text[]) AS tenant`,
+       SELECT date_trunc('hour', now(), 'UTC'), tenant, '', '', $1, '{}', 1 FROM unnest('{one,two}'::text[]) AS tenant`,
       [reporter.id],
     )
     // Without groups it is one row.

@@ -4,7 +4,7 @@ import { Database } from '../../src/database/database.ts'
 import { type Clock, systemClock } from '../../src/system/clock.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { type Caller, issue } from '../admin/admins.ts'
-import { promptedClock } from '../support/adjustable-clock.ts'
+import { onlyPromptedClock } from '../support/adjustable-clock.ts'
 import { PATIENT } from '../support/patient.ts'
 import { startReplica } from '../support/replicas.ts'
 import { type JsonAnswer, startTestService, type TestService } from '../support/test-service.ts'
@@ -14,7 +14,8 @@ import { until } from '../support/until.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-const clock = promptedClock()
+/** Calls of one test are in one row: nothing is written between them. */
+const clock = onlyPromptedClock()
 let mintmark: TestService
 let auditor: Caller
 let tenantAdmin: Caller

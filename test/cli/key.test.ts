@@ -70,7 +70,7 @@ describe('a new secret', () => {
   })
 
   it.each<[string, string, string]>([
-    ['a reader that is gone', '{ sleep 0.2; mintmark key create acme; } | true', 'EPIPE'],
+    ['a reader that is gone', 'exec 3> >(true); wait $!; mintmark key create acme >&3', 'EPIPE'],
     ...(existsSync('/dev/full')
       ? [['a full disk', 'mintmark key create acme > /dev/full', 'ENOSPC'] as [string, string, string]]
       : []),

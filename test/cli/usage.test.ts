@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { issue } from '../admin/admins.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
 import { cliOf, mintmark } from './mintmark.ts'
@@ -21,10 +21,17 @@ beforeAll(async () => {
   reporter = made.id
   await service.database.asOwner(
     `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, input_tokens, cached_input_tokens, output_tokens)
-     VALUES (date_trunc('hour', now()), 'acme', '', 'big', $1, '{}', 3, 2000000, 1000000, 500000),
-       (date_trunc('hour', now()), 'acme', '', 'small', $1, '{}', 1, 1000000, 0, 0),
-       (date_trunc('hour', now()), 'blue', '', 'small', $1, '{}', 1500, 350000, 0, 0)`,
+     VALUES (date_trunc('hour', now(), 'UTC'), 'acme', '', 'big', $1, '{}', 3, 2000000, 1000000, 500000),
+       (date_trunc('hour', now(), 'UTC'), 'acme', '', 'small', $1, '{}', 1, 1000000, 0, 0),
+       (date_trunc('hour', now(), 'UTC'), 'blue', '', 'small', $1, '{}', 1500, 350000, 0, 0)`,
     [reporter],
+  )
+})
+// Most tests read this month or today, which may have begun since.
+beforeEach(async () => {
+  await service.database.asOwner(
+    `UPDATE usage_totals SET hour = date_trunc('hour', now(), 'UTC')
+     WHERE tenant_id IN ('acme', 'blue') AND hour > now() - interval '1 day'`,
   )
 })
 afterAll(() => service.stop())
@@ -147,7 +154,7 @@ describe('mintmark usage', () => {
   it('a request that was refused, without a model, needs no price', async () => {
     await service.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests, refused_requests)
-       VALUES (date_trunc('hour', now()), 'acme', '', '', $1, '{}', 0, 1)`,
+       VALUES (date_trunc('hour', now(), 'UTC'), 'acme', '', '', $1, '{}', 0, 1)`,
       [reporter],
     )
     const file = await prices(`${HEADER}big,2,0.5,8\nsmall,0.1,0.1,0.4\n`)

@@ -7,7 +7,7 @@ import {
   feedEnd,
   pruneChangeFeed,
 } from '../../src/database/change-feed.ts'
-import { Database } from '../../src/database/database.ts'
+import { Database, type DatabaseTimeouts } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { PATIENT } from '../support/patient.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
@@ -15,17 +15,17 @@ import { until } from '../support/until.ts'
 
 let testDatabase: TestDatabase
 let database: Database
+/** As `database`, with a limit of production. */
+let hasty: Database
+let impatient: Database
 let listener: pg.Client
 const heard: string[] = []
 
 beforeAll(async () => {
   testDatabase = await createTestDatabase()
-  database = new Database({
-    url: testDatabase.applicationUrl,
-    maxConnections: 5,
-    logger: createLogger('silent'),
-    timeouts: PATIENT,
-  })
+  database = open(PATIENT)
+  hasty = open({ ...PATIENT, limits: { ...PATIENT.limits, lock: '600ms' } })
+  impatient = open({ ...PATIENT, limits: { ...PATIENT.limits, idle: '400ms' } })
   listener = new pg.Client({ connectionString: testDatabase.applicationUrl })
   await listener.connect()
   listener.on('notification', ({ payload }) => void heard.push(payload ?? ''))
@@ -34,8 +34,18 @@ beforeAll(async () => {
 afterAll(async () => {
   await listener.end()
   await database.close()
+  await hasty.close()
+  await impatient.close()
   await testDatabase.drop()
 })
+
+const open = (timeouts: DatabaseTimeouts) =>
+  new Database({
+    url: testDatabase.applicationUrl,
+    maxConnections: 5,
+    logger: createLogger('silent'),
+    timeouts,
+  })
 
 interface Row {
   number: string
@@ -45,7 +55,7 @@ interface Row {
 
 const feed = () => testDatabase.asOwner<Row>('SELECT number, id, changes FROM change_feed ORDER BY number')
 const latest = async () => Number((await feed()).at(-1)?.number)
-const append = (id: string) => database.write(trx => appendChanges(trx, [{ kind: 'tenant', id }]))
+const append = (id: string, by = database) => by.write(trx => appendChanges(trx, [{ kind: 'tenant', id }]))
 /** A promise, and the function that resolves it. */
 const gate = () => {
   let open = () => {}
@@ -165,7 +175,11 @@ describe('a transaction that would hold up the others', () => {
     await blocker.connect()
     await blocker.query('BEGIN')
     await blocker.query('UPDATE change_counter SET number = number')
-    await expect(append('blocked')).rejects.toMatchObject({ name: 'Unavailable' })
+    // lock_not_available
+    await expect(append('blocked', hasty)).rejects.toMatchObject({
+      name: 'Unavailable',
+      cause: { code: '55P03' },
+    })
     await blocker.query('ROLLBACK')
     await blocker.end()
     await append('free again')
@@ -178,7 +192,7 @@ describe('a transaction that would hold up the others', () => {
   it('is ended by Postgres when it is idle for 400 ms, and its locks are released', async () => {
     const never = gate()
     const holding = gate()
-    const silent = database.write(async trx => {
+    const silent = impatient.write(async trx => {
       await appendChanges(trx, [{ kind: 'tenant', id: 'silent' }])
       holding.open()
       await never.opened

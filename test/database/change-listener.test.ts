@@ -118,7 +118,6 @@ describe('on a direct connection', () => {
       await until('no connection is left behind', backends, count => count === 1)
       expect(proxy.connections).toBe(1)
     },
-    30_000,
   )
 
   it('it stops at once, also while nothing answers', async () => {

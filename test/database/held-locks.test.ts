@@ -1,13 +1,16 @@
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { briskClock } from '../support/adjustable-clock.ts'
+import { PATIENT } from '../support/patient.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
 import { until } from '../support/until.ts'
 
 let mintmark: TestService
 let administrator: pg.Client
 beforeAll(async () => {
-  mintmark = await startTestService({ overrides: { clock: briskClock } })
+  // It waits for a lock for less than a second, not for six.
+  const databaseTimeouts = { ...PATIENT, limits: { ...PATIENT.limits, lock: '500ms' } }
+  mintmark = await startTestService({ overrides: { clock: briskClock, databaseTimeouts } })
   administrator = new pg.Client({ connectionString: mintmark.database.ownerUrl })
   administrator.on('error', () => {})
   await administrator.connect()
@@ -38,7 +41,7 @@ it.each(['api_keys', 'change_feed', 'signing_keys'])(
     const other = await startTestService({
       database: mintmark.database,
       env: mintmark.environment,
-      // The times of production: it waits for a lock for less than a second, not for six.
+      // The times of production.
       overrides: { databaseTimeouts: undefined },
       awaitReady: false,
     })

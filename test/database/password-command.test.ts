@@ -82,7 +82,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-it('a password that is rotated under load, five times, fails no exchange, and new connections use it', async () => {
+it('a password that the command prints, rotated under load five times, fails no exchange, and new connections use it', async () => {
   for (let rotation = 1; rotation <= 5; rotation++) {
     const password = `next/${rotation}#"$`
     await database.asOwner(`ALTER ROLE ${role} PASSWORD '${password}'`)

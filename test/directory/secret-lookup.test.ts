@@ -144,9 +144,9 @@ describe('a change during a lookup', () => {
       await asked
       await proxy.become('hold')
       await until('the answer is held back', () => proxy.holding)
-      const held = performance.now()
       await change(key)
-      await until('the answer is late', () => performance.now() - held > 300)
+      // The answer is late.
+      following.clock.forward(0.3)
       await proxy.become('none')
       await expect(looked).resolves.toMatchObject(found)
       expect(following.known(key.secret) ?? found).toMatchObject(found)
@@ -267,14 +267,5 @@ describe('an unusable key', () => {
     await writer.admin('POST', `/keys/${key.keyId}/enable`)
     await following.follower.poll()
     await expect(following.find(key.secret)).resolves.toMatchObject({ keyDisabled: false })
-  })
-
-  it('is remembered together with at most 10,000', async () => {
-    await following.follower.poll()
-    for (let round = 0; round < 12; round++) {
-      await Promise.all(Array.from({ length: 950 }, () => following.find(unknownKey())))
-    }
-    expect(following.fallback.negatives).toBeGreaterThan(0)
-    expect(following.fallback.negatives).toBeLessThanOrEqual(10_000)
   })
 })

@@ -40,6 +40,7 @@ import { createLogger } from '../../src/system/logger.ts'
 import { systemRandom as random } from '../../src/system/random.ts'
 import { adjustableClock, promptedClock } from '../support/adjustable-clock.ts'
 import { isOpenToAll, ordinaryUser, programAs, runAs, source } from '../support/ordinary-user.ts'
+import { until } from '../support/until.ts'
 
 const asRoot = process.getuid?.() === 0
 /** As root, these tests run programs as another user. */
@@ -76,10 +77,12 @@ afterEach(async () => {
 
 afterAll(async () => {
   for (const path of folders) await rm(path, { recursive: true, force: true })
-  for (const name of await readdir(SHARED).catch(() => [])) {
-    if (/^postgres-|^lock$/.test(name) && !sharedBefore.includes(name))
-      await rm(join(SHARED, name), { recursive: true })
-  }
+  // What homes share stays where another run, or a quickstart, has begun to use it meanwhile.
+  const added = (await readdir(SHARED).catch((): string[] => [])).filter(name => !sharedBefore.includes(name))
+  const isFinished = (name: string) => /^lock$|^postgres-(?!.*\.new-)/.test(name)
+  const processes = spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout
+  if (added.every(isFinished) && !processes.includes(`${SHARED}/`))
+    for (const name of added) await rm(join(SHARED, name), { recursive: true })
   await rmdir(SHARED).catch(() => {})
 })
 
@@ -255,7 +258,7 @@ describe('the embedded Postgres', () => {
     await query(embedded.ownerUrl, 'create table survived as select 1 as one')
     const pid = await postmasterOf(embedded)
     process.kill(pid, 'SIGKILL')
-    await vi.waitFor(() => expect(logged.join()).toContain('the embedded Postgres ended unexpectedly'))
+    await until('it is logged', () => logged.join().includes('the embedded Postgres ended unexpectedly'))
     await embedded.stop()
     const next = await start()
     expect(await query(next.ownerUrl, 'select one from survived')).toEqual({ one: 1 })
@@ -267,7 +270,7 @@ it('ends with a process that exits without stopping it', async () => {
   const pid = await postmasterOf((await says('ownerUrl')) as unknown as EmbeddedPostgres)
   child.stdin.end()
   await once(child, 'exit')
-  await vi.waitFor(() => expect(runs(pid)).toBe(false), 45_000)
+  await until('it has ended', () => !runs(pid), Boolean, 45_000)
 })
 
 it('is stopped at once when a fast shutdown takes over thirty seconds', async () => {
@@ -276,10 +279,10 @@ it('is stopped at once when a fast shutdown takes over thirty seconds', async ()
   const file = join(embedded.directory, 'postgres.log')
   const begin = (await stat(file)).size
   const logs = (request: string) =>
-    vi.waitFor(
-      async () =>
-        expect((await readFile(file)).subarray(begin).toString()).toContain(`received ${request} request`),
-      15_000,
+    until(
+      `it logs a ${request}`,
+      async () => (await readFile(file)).subarray(begin).toString(),
+      text => text.includes(`received ${request} request`),
     )
   const client = new pg.Client(embedded.ownerUrl).on('error', () => {})
   await client.connect()
@@ -319,8 +322,11 @@ describe('after a kill -9', () => {
     const directory = join(await folder(), 'data')
     const { child, says } = startElsewhere(directory)
     await says('progress')
-    await vi.waitFor(async () =>
-      expect((await readdir(join(directory, 'postgres'))).join()).toContain('data.new-'),
+    // Where this process was paused, it may be over: then there is nothing to begin again.
+    await until(
+      'initdb has begun',
+      () => readdir(join(directory, 'postgres')),
+      names => names.some(name => name.startsWith('data')),
     )
     await kill(child)
     const embedded = await start(directory)
@@ -486,7 +492,7 @@ it('tries another port when its own was taken meanwhile, after a pause', async (
   const { directory, ...embedded } = await start()
   await embedded.stop()
   const taken = createServer().listen(0, '127.0.0.1')
-  await vi.waitFor(() => expect(taken.listening).toBe(true))
+  await once(taken, 'listening')
   const { port: takenPort } = taken.address() as { port: number }
   const ports = [takenPort, Number(new URL(embedded.ownerUrl).port)]
   const home = await openHome(dataDir, random)

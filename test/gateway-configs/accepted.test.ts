@@ -1,7 +1,6 @@
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { BUSY } from '../support/until.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { chat, send } from './client.ts'
 import { type Environment, GATEWAYS, startEnvironment } from './environment.ts'
 import { noEnvoy } from './envoy.ts'
@@ -83,14 +82,20 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a valid token', name => {
   })
 
   it('and passes a stream on without delay', async () => {
+    const sendRest = environment.upstream.holdStreams()
+    onTestFinished(sendRest)
     const response = await fetch(`${gateway()}/v1/chat/completions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${environment.tokens.acme}`, 'content-type': 'application/json' },
       body: chat('llama-3-8b', { stream: true }),
     })
-    const arrivals: number[] = []
-    for await (const _ of response.body ?? []) arrivals.push(Date.now())
-    expect((arrivals.at(-1) ?? 0) - (arrivals[0] ?? 0)).toBeGreaterThan(200)
+    let text = ''
+    for await (const part of response.body ?? []) {
+      text += Buffer.from(part).toString()
+      // The client has the first part before the engine sends the second.
+      sendRest()
+    }
+    expect(text).toBe('data: {"part":1}\n\ndata: {"part":2}\n\ndata: [DONE]\n\n')
   })
 
   it.each([
@@ -98,9 +103,7 @@ describe.skipIf(noEnvoy).each(GATEWAYS)('%s admits a valid token', name => {
     ['a longer one', 4_300_000, 413],
   ])('with %s: %i bytes, %i', async (_, length, status) => {
     const body = chat('llama-3-8b', { image: 'A'.repeat(length) })
-    const began = Date.now()
     expect(await send(gateway(), { token: environment.tokens.acme, body })).toMatchObject({ status })
-    expect(Date.now() - began).toBeLessThan(2000 * BUSY)
     expect(environment.upstream.requests).toHaveLength(status === 200 ? 1 : 0)
   })
 })

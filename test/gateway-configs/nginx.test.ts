@@ -2,7 +2,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { rawHttp } from '../support/raw-http.ts'
-import { BUSY, until } from '../support/until.ts'
+import { until } from '../support/until.ts'
 import { type Contract, checkContract } from './check-contract.ts'
 import { ACME_HEADERS } from './check-environment.ts'
 import { chat, send } from './client.ts'
@@ -52,12 +52,11 @@ function checkNginx(contract: Contract): void {
     ['escaped quotes', `"a":"${'\\"'.repeat(2_000_000)}"`],
     ['short runs of backslashes', `"a":"${`${'\\'.repeat(31)}"`.repeat(130_000)}"`],
   ])('bounds what it looks at in a whole body: %s', async (_, members) => {
-    const began = Date.now()
     const body = `{"model":"llama-3-8b",${members}}`
+    // It is valid JSON: without a bound it would be admitted.
     expect((await send(environment().gateway.url, { token: environment().acme.token, body })).status).toBe(
       400,
     )
-    expect(Date.now() - began).toBeLessThan(2_000 * BUSY)
   })
 
   it.each(['POST /v1/chat/completions', 'GET /v1/models'])('takes at most 100 headers: %s', async line => {

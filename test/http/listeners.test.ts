@@ -85,9 +85,9 @@ beforeAll(async () => {
 })
 afterAll(() => mintmark.stop())
 
-/** The responses to these bytes on one connection of the listener. */
-async function send(listener: Row['listener'], bytes: string, of = mintmark) {
-  const { text } = await rawHttp(of.service.urls[listener], bytes)
+/** The responses to these bytes on one connection of the listener, until it is closed or silent for this long. */
+async function send(listener: Row['listener'], bytes: string, of = mintmark, silenceMs?: number) {
+  const { text } = await rawHttp(of.service.urls[listener], bytes, silenceMs)
   return answersIn(text)
 }
 
@@ -211,7 +211,8 @@ describe.each(ROWS)('the listener $listener', row => {
   it('answers pipelined requests in order, on a kept connection', async () => {
     const keep = request(row, { more: [] })
     const bytes = keep + request(row, { path: '/nope', more: [] }) + keep + request(row, { method: 'DELETE' })
-    const answers = await send(listener, bytes)
+    // The last answer closes the connection.
+    const answers = await send(listener, bytes, mintmark, 30_000)
     expect(answers.map(({ status }) => status)).toEqual([200, 404, 200, 405])
     expect(answers.map(({ headers }) => headers.connection)).toEqual([
       ...Array(3).fill('keep-alive'),

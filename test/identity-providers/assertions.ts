@@ -1,6 +1,6 @@
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
-/** Signs assertions as an outside issuer does, with Node's own cryptography. */
+/** Signs assertions as an identity provider does, with Node's own cryptography. */
 
 export interface SigningPair {
   kid: string

@@ -12,7 +12,7 @@ import { adjustableClock } from '../support/adjustable-clock.ts'
 import { PATIENT } from '../support/patient.ts'
 import { startReplica, startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
-import { BUSY, until } from '../support/until.ts'
+import { until } from '../support/until.ts'
 
 /** What one replica refused is explained by another. */
 let replicas: TwoReplicas
@@ -136,20 +136,16 @@ describe('a refusal', () => {
 })
 
 describe('a replica that does not answer', () => {
-  it('is counted, and the rest is explained within two seconds', async () => {
+  it('is counted, and the rest is explained', async () => {
     await replicas.proxy.become('hang')
-    const began = performance.now()
     expect((await explained({ request_id: randomUUID() })).other_replicas).toEqual({
       running: 1,
       answered: 0,
     })
-    expect(performance.now() - began).toBeLessThan(2_000 * BUSY)
     await replicas.proxy.become('none')
     await until(
       'it answers again',
       async () => (await explained({ request_id: randomUUID() })).other_replicas.answered === 1,
-      Boolean,
-      20_000,
     )
   })
 
@@ -160,15 +156,17 @@ describe('a replica that does not answer', () => {
       'three run',
       async () => (await explained({ request_id: randomUUID() }, third)).other_replicas,
       ({ running, answered }) => running === 2 && answered === 2,
-      20_000,
     )
     await third.stop()
   })
 })
 
 describe('a question', () => {
+  /** The answer may take as long as it does on a busy machine. */
+  const slowSleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(30 * ms, signal)
+
   /** Two that ask and answer, with an encryption key of their own: the replicas of this file neither answer nor receive them. */
-  async function twoWith(answer: () => unknown[]) {
+  async function twoWith(answer: () => unknown[], sleep: Clock['sleep'] = slowSleep) {
     const url = one.database.applicationUrl
     const logger = createLogger('silent')
     const database = new Database({ url, maxConnections: 2, logger, timeouts: PATIENT })
@@ -177,8 +175,6 @@ describe('a question', () => {
       await listener.end()
       await database.close()
     })
-    // The answer may take as long as it does on a busy machine.
-    const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(30 * ms, signal)
     const clock = { ...adjustableClock(), sleep }
     clock.freeze()
     const encryptionKeys = [{ id: 'x', key: new Secret(randomBytes(32)) }]
@@ -213,6 +209,24 @@ describe('a question', () => {
     const seen = await asked
     expect(seen?.running).toBe(1)
     expect(seen?.answers[0]).toEqual([])
+  })
+
+  it('waits for an answer for a second', async () => {
+    const over = Promise.withResolvers<void>()
+    const limits: number[] = []
+    const { asking, question } = await twoWith(
+      () => [],
+      ms => {
+        limits.push(ms)
+        return over.promise
+      },
+    )
+    const asked = asking.ask({ key: 'key_0' })
+    await question
+    await until('it waits', () => limits.length)
+    over.resolve()
+    expect(await asked).toEqual({ running: 1, answers: [] })
+    expect(limits).toEqual([1_000])
   })
 
   it('is answered with the first of what is too long for one message', async () => {

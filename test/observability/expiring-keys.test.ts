@@ -23,7 +23,7 @@ it('the keys that will expire are counted at startup, and those of them that are
     await mintmark.database.asOwner(`UPDATE api_keys SET ${ended} WHERE id = $1`, [id])
   }
   await mintmark.database.asOwner(
-    "UPDATE api_keys SET last_used_on = now() AT TIME ZONE 'UTC' - CASE id WHEN $1 THEN interval '7 days' ELSE interval '8 days' END WHERE id IN ($1, $2)",
+    "UPDATE api_keys SET last_used_on = now() AT TIME ZONE 'UTC' - CASE id WHEN $1 THEN interval '6 days' ELSE interval '8 days' END WHERE id IN ($1, $2)",
     [used.id, idle.id],
   )
   const replica = await startReplica(mintmark)

@@ -48,7 +48,12 @@ function launch(): ServiceProcess {
     MINTMARK_GATEWAY_GRPC_PORT: '0',
     MINTMARK_OPS_PORT: '0',
   }
-  service = startProcess({ ...folders, ...ports, MINTMARK_ROOT_TOKEN: ROOT })
+  service = startProcess({
+    ...folders,
+    ...ports,
+    MINTMARK_ROOT_TOKEN: ROOT,
+    MINTMARK_DRAIN_DELAY_SECONDS: '0',
+  })
   return service
 }
 

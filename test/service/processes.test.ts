@@ -12,7 +12,7 @@ import { until } from '../support/until.ts'
 
 /** On a machine that is busy with other suites. */
 const START_MS = 120_000
-/** A connection that is being handed to a process when that is killed is answered never: its client gives up. */
+/** A connection that is being handed to a process when that is killed or stopped is never answered: its client gives up. */
 const GIVE_UP_MS = 3_000
 const CLIENTS = 8
 /** Between a connection and its first request, as when a process has no time to read it. */
@@ -82,16 +82,15 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     return () => proxy.close()
   }, 2 * START_MS)
 
-  /** The status of one exchange over this agent or connection; 0 without an answer. */
-  const exchange = (over: { agent: Agent } | { createConnection: () => Socket }): Promise<number> =>
+  /** The status of one exchange over this agent or connection; 0 without an answer in this time. */
+  const exchange = (
+    over: { agent: Agent } | { createConnection: () => Socket },
+    timeout = START_MS,
+  ): Promise<number> =>
     new Promise(resolve => {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': form.length }
-      const sent = httpRequest(`${urls.public}/oauth/token`, {
-        method: 'POST',
-        headers,
-        timeout: GIVE_UP_MS,
-        ...over,
-      })
+      const options = { method: 'POST', headers, timeout, ...over }
+      const sent = httpRequest(`${urls.public}/oauth/token`, options)
       sent.once('response', answer => answer.resume().once('end', () => resolve(answer.statusCode ?? 0)))
       sent.once('timeout', () => sent.destroy())
       sent.once('error', () => resolve(0)).end(form)
@@ -107,9 +106,12 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
   }
 
   /** Clients at work until stopped, each with one kept connection: the statuses that each of them received. */
-  function load(clients = CLIENTS): { count: () => number; stop: () => Promise<number[][]> } {
+  function load(
+    clients = CLIENTS,
+    giveUpMs = START_MS,
+  ): { count: () => number; stop: () => Promise<number[][]> } {
     const agents = Array.from({ length: clients }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
-    const { count, stop } = repeat(agents.map(agent => () => exchange({ agent })))
+    const { count, stop } = repeat(agents.map(agent => () => exchange({ agent }, giveUpMs)))
     return {
       count,
       stop: async () => {
@@ -168,7 +170,7 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
 
   it('kill -9 of one fails the requests in flight, and it is replaced', async () => {
     const before = okExchanges(await scrape(urls.ops))
-    const work = load()
+    const work = load(CLIENTS, GIVE_UP_MS)
     await until('they are at work', () => work.count() > 100, Boolean, START_MS)
     const [killed] = readied(parent) as [{ number: number; pid: number }]
     process.kill(killed.pid, 'SIGKILL')
@@ -206,7 +208,7 @@ describe('two processes', { timeout: 4 * START_MS }, () => {
     const isNoticed = async () => (await scrape(urls.ops)).series.get('mintmark_processes_ready') === 1
     await until('it is noticed', isNoticed, Boolean, START_MS)
     const statuses: number[] = []
-    for (let count = 0; count < 20; count++) statuses.push(await exchange({ agent: new Agent() }))
+    for (let count = 0; count < 20; count++) statuses.push(await exchange({ agent: new Agent() }, GIVE_UP_MS))
     expect(statuses.filter(status => status !== 200).length).toBeLessThanOrEqual(1)
     const isReplaced = () => readied(parent).length === begun.length + 1
     await until('it is replaced', isReplaced, Boolean, START_MS)

@@ -14,7 +14,7 @@ import { startTwoReplicas, type TwoReplicas } from '../support/replicas.ts'
 import type { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase } from '../support/test-database.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
-import { shortestOfThree, timed, until } from '../support/until.ts'
+import { medianOfThree, timed, until } from '../support/until.ts'
 
 /** How quick a few things are that other suites show to be right. This one has the machine to itself. */
 
@@ -43,7 +43,7 @@ it('a service is ready within 2 s of the migration that it waited for', async ()
     await empty.drop()
     return ms
   }
-  expect(await shortestOfThree(2_000, waited)).toBeLessThan(2_000)
+  expect(await medianOfThree(2_000, waited)).toBeLessThan(2_000)
 })
 
 it('an imported client is known to another replica within 1.5 s, and its revocation too', async () => {
@@ -60,7 +60,7 @@ it('an imported client is known to another replica within 1.5 s, and its revocat
     const refused = await timed(() => until('it is refused', there, status => status === 401))
     return Math.max(letIn.ms, refused.ms)
   }
-  expect(await shortestOfThree(1_500, longerOfBoth)).toBeLessThan(1_500)
+  expect(await medianOfThree(1_500, longerOfBoth)).toBeLessThan(1_500)
 })
 const sha256OfX = '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
 
@@ -78,7 +78,7 @@ it('the token of a revoked key is refused by another replica within a second', a
       )
     return (await timed(refused)).ms
   }
-  expect(await shortestOfThree(1_000, waited)).toBeLessThan(1_000)
+  expect(await medianOfThree(1_000, waited)).toBeLessThan(1_000)
 })
 
 it.each(['hang', 'freeze'] as const)(
@@ -86,13 +86,13 @@ it.each(['hang', 'freeze'] as const)(
   async fault => {
     const known = await tokenFor(mintmark, (await mintmark.tenantWithKey()).secret)
     await proxy.become(fault)
-    const unknown = await tokenFor(mintmark, (await mintmark.tenantWithKey()).secret)
     const checked = async () => {
+      const unknown = await tokenFor(mintmark, (await mintmark.tenantWithKey()).secret)
       const { ms, result } = await timed(async () => [await statusOf(known), await statusOf(unknown)])
       expect(result).toEqual([200, 200])
       return ms
     }
-    expect(await shortestOfThree(1_000, checked)).toBeLessThan(1_000)
+    expect(await medianOfThree(1_000, checked)).toBeLessThan(1_000)
     await proxy.become('none')
   },
 )
@@ -104,7 +104,7 @@ it('a model is found in four megabytes within a tenth of a second', async () => 
     expect(result).toBe('a')
     return ms
   }
-  expect(await shortestOfThree(100, found)).toBeLessThan(100)
+  expect(await medianOfThree(100, found)).toBeLessThan(100)
 })
 
 it('the embedded Postgres starts again within 2 s', async () => {
@@ -117,6 +117,6 @@ it('the embedded Postgres starts again within 2 s', async () => {
     await result.stop()
     return ms
   }
-  expect(await shortestOfThree(2_000, restarted)).toBeLessThan(2_000)
+  expect(await medianOfThree(2_000, restarted)).toBeLessThan(2_000)
   await rm(dataDir, { recursive: true })
 })

@@ -118,7 +118,6 @@ describe('a key that does not decrypt', () => {
         await rewrite('UPDATE signing_keys SET private_encrypted = $2 WHERE kid = $1', E2, values)
       }
     },
-    30_000,
   )
 
   it('stops a rewrap, which then changes nothing', async () => {

@@ -1,24 +1,37 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { onlyPromptedClock } from '../support/adjustable-clock.ts'
 import { request, startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
+
+/** Rotation runs every ten seconds. */
+const clock = onlyPromptedClock(10_000)
 
 let mintmark: TestService
 beforeAll(async () => {
-  mintmark = await startTestService()
+  mintmark = await startTestService({ overrides: { clock } })
 })
 afterAll(() => mintmark.stop())
 
 it('the JWKS is never empty, and never anything but a set of keys, even when all stored keys are deleted', async () => {
-  const jwks = () => request(`${mintmark.service.urls.public}/.well-known/jwks.json`)
+  const seen: [status: number, keys: number][] = []
+  const kids = async (): Promise<string> => {
+    const { status, body } = await request(`${mintmark.service.urls.public}/.well-known/jwks.json`)
+    seen.push([status, body?.keys?.length])
+    return body.keys.map(({ kid }: { kid: string }) => kid).join()
+  }
+  const before = await kids()
+  const logged = mintmark.logs.length
   await mintmark.database.asOwner(
     `WITH gone AS (DELETE FROM signing_keys),
       next AS (UPDATE change_counter SET number = number + 1 RETURNING number)
     INSERT INTO change_feed (number, changes) SELECT number, '[{"kind": "signing-keys", "id": ""}]'::jsonb FROM next`,
   )
-  for (let count = 0; count < 20; count++) {
-    // The last set, or from the next check on a new one.
-    const { status, body } = await jwks()
-    expect([status, body.keys.length]).toEqual([200, 2])
-    await sleep(100)
+  const noneIsRead = async () => {
+    await kids()
+    return mintmark.logs.slice(logged).join('').includes('No signing key is stored yet')
   }
+  await until('it has read that there is none, and keeps the last set', noneIsRead)
+  await clock.runJobs()
+  await until('there is a new set', kids, now => now !== before)
+  expect(seen.filter(([status, keys]) => status !== 200 || keys !== 2)).toEqual([])
 })

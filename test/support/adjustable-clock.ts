@@ -32,6 +32,15 @@ export interface PromptedClock extends Clock {
 }
 
 export function promptedClock(intervalMs = FIVE_SECONDS_MS): PromptedClock {
+  return clockOfJobs(intervalMs, systemClock.every)
+}
+
+/** As `promptedClock`, but these jobs never run by themselves. */
+export function onlyPromptedClock(intervalMs = FIVE_SECONDS_MS): PromptedClock {
+  return clockOfJobs(intervalMs, () => () => undefined)
+}
+
+function clockOfJobs(intervalMs: number, repeat: Clock['every']): PromptedClock {
   const jobs = new Set<() => Promise<void>>()
   return {
     ...systemClock,
@@ -43,7 +52,7 @@ export function promptedClock(intervalMs = FIVE_SECONDS_MS): PromptedClock {
         return running
       }
       jobs.add(job)
-      const stop = systemClock.every(ms, job)
+      const stop = repeat(ms, job)
       return () => {
         jobs.delete(job)
         stop()

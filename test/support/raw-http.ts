@@ -6,8 +6,8 @@ export interface RawAnswer {
   text: string
 }
 
-/** Sends these bytes unchanged and reads until the other side closes, or has answered and is silent. */
-export function rawHttp(baseUrl: string, bytes: string | Buffer): Promise<RawAnswer> {
+/** Sends these bytes unchanged and reads until the other side closes, or has answered and is silent for `silenceMs`. */
+export function rawHttp(baseUrl: string, bytes: string | Buffer, silenceMs = 300): Promise<RawAnswer> {
   const { hostname, port } = new URL(baseUrl)
   return new Promise((resolve, reject) => {
     const socket = connect({ host: hostname, port: Number(port) })
@@ -16,15 +16,19 @@ export function rawHttp(baseUrl: string, bytes: string | Buffer): Promise<RawAns
       socket.destroy()
       resolve({ status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), text })
     }
-    socket.setTimeout(15_000)
-    socket.once('timeout', () => {
-      if (text !== '') return done()
-      socket.destroy()
-      reject(new Error('no answer, and not closed either'))
+    socket.setTimeout(60_000)
+    socket.on('timeout', () => {
+      const before = text
+      if (before === '') {
+        socket.destroy()
+        return reject(new Error('no answer, and not closed either'))
+      }
+      // A busy process notices the end of the time before it reads what arrived meanwhile.
+      setImmediate(() => text === before && done())
     })
     socket.setEncoding('latin1').on('data', chunk => {
       text += chunk
-      socket.setTimeout(300)
+      socket.setTimeout(silenceMs)
     })
     socket.once('end', done)
     socket.once('error', done)

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A request as the engine received it. */
 interface RecordedRequest {
@@ -24,6 +25,8 @@ export interface RecordingUpstream {
   /** The only request since the last `forget`. */
   theRequest(): RecordedRequest
   forget(): void
+  /** The second part of a stream is not sent before the returned function is called. */
+  holdStreams(): () => void
   stop(): Promise<void>
 }
 
@@ -40,7 +43,10 @@ const PRIORITY_HEADER_ROUTES = [
 export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   const requests: RecordedRequest[] = []
   const malformed: string[] = []
-  const server = createServer((req, res) => void answer(req, res, requests).catch(() => res.destroy()))
+  let rest = shortly
+  const server = createServer(
+    (req, res) => void answer(req, res, requests, () => rest()).catch(() => res.destroy()),
+  )
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code?.startsWith('HPE_')) malformed.push(error.code)
     socket.destroy()
@@ -62,6 +68,14 @@ export async function startRecordingUpstream(): Promise<RecordingUpstream> {
       requests.splice(0)
       malformed.splice(0)
     },
+    holdStreams() {
+      const held = Promise.withResolvers<void>()
+      rest = () => held.promise
+      return () => {
+        rest = shortly
+        held.resolve()
+      }
+    },
     stop: async () => {
       server.closeAllConnections()
       await new Promise(resolve => server.close(resolve))
@@ -69,7 +83,15 @@ export async function startRecordingUpstream(): Promise<RecordingUpstream> {
   }
 }
 
-async function answer(req: IncomingMessage, res: ServerResponse, requests: RecordedRequest[]): Promise<void> {
+/** The first part of a stream had time to arrive. */
+const shortly = (): Promise<void> => sleep(400)
+
+async function answer(
+  req: IncomingMessage,
+  res: ServerResponse,
+  requests: RecordedRequest[],
+  rest: () => Promise<void>,
+): Promise<void> {
   const chunks: Buffer[] = []
   for await (const chunk of req) chunks.push(chunk as Buffer)
   const body = Buffer.concat(chunks).toString('utf8')
@@ -89,7 +111,7 @@ async function answer(req: IncomingMessage, res: ServerResponse, requests: Recor
     body,
     priority,
   })
-  if (json?.stream) return stream(res)
+  if (json?.stream) return stream(res, rest)
   res.writeHead(200, { 'content-type': 'application/json' })
   res.end(JSON.stringify({ object: 'test', model: json?.model, priority }))
 }
@@ -110,9 +132,10 @@ function effectivePriority(path: string, header: string | string[] | undefined, 
   return typeof inBody === 'number' ? inBody : 0
 }
 
-/** Two events, the second only after the first had time to arrive. */
-function stream(res: ServerResponse): void {
+/** Two events, the second after `rest`. */
+async function stream(res: ServerResponse, rest: () => Promise<void>): Promise<void> {
   res.writeHead(200, { 'content-type': 'text/event-stream' })
   res.write('data: {"part":1}\n\n')
-  setTimeout(() => res.end('data: {"part":2}\n\ndata: [DONE]\n\n'), 400)
+  await rest()
+  res.end('data: {"part":2}\n\ndata: [DONE]\n\n')
 }

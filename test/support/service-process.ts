@@ -99,7 +99,7 @@ export function startProcessTo(
     child,
     output: text,
     logged,
-    ready: async (deadlineMs = 15_000) => {
+    ready: async deadlineMs => {
       const found = () => {
         if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text()}`)
         return logged('ready')[0]

@@ -106,7 +106,8 @@ export async function startTestService(
         headers,
         body: new URLSearchParams(parameters),
       }),
-    tenantWithKey: (tenant, key) => tenantWithKey(admin, tenant, key),
+    tenantWithKey: (tenant, key) =>
+      tenantWithKey(overrides.databaseTimeouts === PATIENT ? admin : repeating(admin), tenant, key),
     stop: async () => {
       await service.stop()
       if (!options.database) await database.drop()
@@ -121,10 +122,10 @@ async function tenantWithKey(
 ) {
   const id = typeof tenant.id === 'string' ? tenant.id : `t-${randomBytes(6).toString('hex')}`
   const idempotently = { 'idempotency-key': randomBytes(12).toString('hex') }
-  const made = await patiently(headers => admin('POST', '/tenants', { ...tenant, id }, headers), idempotently)
+  const made = await admin('POST', '/tenants', { ...tenant, id }, idempotently)
   if (made.status !== 201) throw new Error(`the tenant was refused: ${made.text}`)
   // A repetition under a key would not show the secret.
-  const { status, text, body } = await patiently(() => admin('POST', `/tenants/${id}/keys`, key))
+  const { status, text, body } = await admin('POST', `/tenants/${id}/keys`, key)
   if (status !== 201) throw new Error(`the key was refused: ${text}`)
   return {
     tenantId: id,
@@ -134,18 +135,17 @@ async function tenantWithKey(
   }
 }
 
-/** Repeats what was answered 503: on a busy machine Postgres may take longer than the service waits. */
-async function patiently(
-  send: (headers?: Record<string, string>) => Promise<JsonAnswer>,
-  headers?: Record<string, string>,
-): Promise<JsonAnswer> {
-  let answer = await send(headers)
-  for (let tries = 1; answer.status === 503 && tries < 5; tries++) {
-    await sleep(500)
-    answer = await send(headers)
+/** Repeats what was answered 503: on a busy machine Postgres may take longer than a service with the times of production waits. */
+const repeating =
+  (admin: TestService['admin']): TestService['admin'] =>
+  async (...call) => {
+    let answer = await admin(...call)
+    for (let tries = 1; answer.status === 503 && tries < 5; tries++) {
+      await sleep(500)
+      answer = await admin(...call)
+    }
+    return answer
   }
-  return answer
-}
 
 /** One HTTP request; the body is parsed when it is JSON. */
 export async function request(url: string, init: RequestInit = {}): Promise<JsonAnswer> {

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { Unavailable } from '../../src/errors.ts'
 import { mergeCounts, ofProcess, renderMerged } from '../../src/system/merged-metrics.ts'
 import { Metrics } from '../../src/system/metrics.ts'
+import { until } from '../support/until.ts'
 
 const lines = async (metrics: Metrics) => (await metrics.render()).trim().split('\n')
 
@@ -38,10 +39,12 @@ it('leaves out a gauge without a value, and shows it again once it has one', asy
 it('has the metrics of Node.js dashboards: processor, memory, files, event loop, garbage collection', async () => {
   const metrics = new Metrics()
   metrics.collectProcessMetrics()
-  const end = performance.now() + 200
-  while (performance.now() < end);
-  await new Promise(resolve => setImmediate(resolve))
-  const text = await metrics.render()
+  const lag = (text: string) => Number(/^nodejs_eventloop_lag_p99_seconds (.+)$/m.exec(text)?.[1])
+  const text = await until(
+    'the event loop is measured',
+    () => metrics.render(),
+    page => lag(page) > 0,
+  )
   for (const name of [
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',

@@ -21,6 +21,7 @@ beforeEach(async () => {
   await appendFile(join(directory, 'runs'), '')
   await script(COUNT)
   clock = adjustableClock()
+  clock.freeze()
   const words = ['/bin/sh', join(directory, 'print.sh'), directory]
   command = new PasswordCommand({ words, environment: process.env, clock })
 })

@@ -141,18 +141,25 @@ it('a client that is no trusted proxy continues no trace at the public listener,
   }
 })
 
+const settingsFor = (collectorUrl: string): TraceSettings => ({
+  url: `${collectorUrl}/v1/traces`,
+  headers: undefined,
+  serviceName: 'mintmark',
+  attributes: {},
+  sampler: 'always_on',
+  ratio: 1,
+})
+
 /** What the collector has of `work`, traced with these settings. */
 async function traced(
   settings: Partial<TraceSettings>,
   work: (tracing: OpenTelemetryTracing) => Promise<void>,
 ) {
   const collector = await startCollector()
-  const common = { url: `${collector.url}/v1/traces`, headers: undefined, serviceName: 'mintmark' }
-  const sampling = { attributes: {}, sampler: 'always_on', ratio: 1 } as const
   // How long the last spans may take to be sent.
   const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(BUSY * ms, signal)
   const means = { clock: { ...systemClock, sleep }, logger: createLogger('silent') }
-  const tracing = new OpenTelemetryTracing({ ...common, ...sampling, ...settings }, means)
+  const tracing = new OpenTelemetryTracing({ ...settingsFor(collector.url), ...settings }, means)
   try {
     await work(tracing)
     await tracing.close()
@@ -246,33 +253,52 @@ describe('a collector', () => {
     // More than fit into the queue.
     ['hangs', 45, async () => startCollector({ hangs: true })],
     ['is away', 5, async () => ({ url: `http://127.0.0.1:${await freePort()}`, stop: () => {} })],
-  ])('that %s delays no exchange, and not the end by more than two seconds', async (what, batches, start) => {
+  ])('that %s delays no exchange', async (what, batches, start) => {
     const collector = await start()
-    const service = await startTestService({
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_TIMEOUT: '500' },
-    })
+    const service = await startTestService({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } })
     try {
       const { secret } = await service.tenantWithKey()
       const exchange = () => service.token({ grant_type: 'client_credentials', client_secret: secret })
-      let slowestMs = 0
+      // If each batch waited for an exporter that hangs, which gives up after ten seconds, the test would not end in time.
       for (let batch = 0; batch < batches; batch++) {
-        const started = performance.now()
         const answers = await Promise.all(Array.from({ length: 100 }, exchange))
-        slowestMs = Math.max(slowestMs, performance.now() - started)
         expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
       }
-      // Far below the exporter's timeout times its batches.
-      expect(slowestMs).toBeLessThan(3_000 * BUSY)
       if (what === 'is away') {
         const warnings = () => service.logs.filter(line => line.includes('traces could not be sent'))
-        await until('the loss is logged', warnings, lines => lines.length > 0, 15_000)
+        await until('the loss is logged', warnings, lines => lines.length > 0)
         expect(warnings()).toHaveLength(1)
       }
-      const stopping = performance.now()
-      await service.service.stop()
-      expect(performance.now() - stopping).toBeLessThan(8_000 * BUSY)
     } finally {
       await service.stop()
+      collector.stop()
+    }
+  })
+
+  it('that hangs delays the end by two seconds, no longer', async () => {
+    const collector = await startCollector({ hangs: true })
+    const limits: number[] = []
+    const over = Promise.withResolvers<void>()
+    const sleep: Clock['sleep'] = ms => {
+      limits.push(ms)
+      return over.promise
+    }
+    const means = { clock: { ...systemClock, sleep }, logger: createLogger('silent') }
+    const tracing = new OpenTelemetryTracing(settingsFor(collector.url), means)
+    try {
+      tracing.request({ listener: 'public', method: 'POST', traceparent: undefined }, end =>
+        end({ route: '/x', status: 200, fields: {}, requestId: '' }),
+      )
+      let closed = false
+      const closing = tracing.close().then(() => {
+        closed = true
+      })
+      await until('the span was sent', collector.requests)
+      expect([limits, closed]).toEqual([[2_000], false])
+      over.resolve()
+      await closing
+    } finally {
+      over.resolve()
       collector.stop()
     }
   })

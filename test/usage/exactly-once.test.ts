@@ -9,6 +9,7 @@ import { PATIENT } from '../support/patient.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.ts'
 import { startTestService, type TestService } from '../support/test-service.ts'
+import { until } from '../support/until.ts'
 import { type Encoded, logRecords, makeReporter, type Request, receiverOf, send } from './reports.ts'
 
 let database: TestDatabase
@@ -132,7 +133,13 @@ describe('Each record counts once', () => {
 
   it('while connections to Postgres are cut and answers are lost', async () => {
     const proxy = await TcpProxy.before(database.applicationUrl)
-    const faulty = await startTestService({ database, env: { ...env, DATABASE_URL: proxy.url } })
+    const faulty = await startTestService({
+      database,
+      env: { ...env, DATABASE_URL: proxy.url },
+      // It does not give up before the connection is cut.
+      overrides: { databaseTimeouts: PATIENT },
+    })
+    let isOver = false
     try {
       const reporter = await makeReporter(faulty)
       const all = requests('faults', 800)
@@ -140,18 +147,27 @@ describe('Each record counts once', () => {
       const parts = Array.from({ length: 8 }, (_, index) => records.slice(index * 100, index * 100 + 100))
       // The exporter repeats a report by itself for a while, and the test afterwards.
       const deliver = async (part: typeof records): Promise<void> => {
-        await send(receiverOf(faulty), reporter.secret, part).catch(() => deliver(part))
+        await send(receiverOf(faulty), reporter.secret, part).catch(() =>
+          isOver ? undefined : deliver(part),
+        )
       }
-      const delivered = Promise.all(parts.map(deliver))
-      for (const fault of ['cut', 'hang', 'cut'] as const) {
-        await proxy.become(fault)
-        await new Promise(resolve => setTimeout(resolve, 300))
+      /** Cuts all connections when Postgres has executed a statement with this text, before the service has the answer. */
+      const cutAfter = async (text: string): Promise<void> => {
+        await proxy.holdAnswerTo(text)
+        await until('Postgres has answered', () => proxy.holding)
+        await proxy.become('cut')
         await proxy.become('none')
-        await new Promise(resolve => setTimeout(resolve, 150))
       }
+      const cut = cutAfter('INSERT INTO usage_records')
+      const delivered = Promise.all(parts.map(deliver))
+      await cut
+      // With the NUL that ends it: settings of a transaction contain the word, too.
+      await cutAfter('commit\0')
+      await cutAfter('INSERT INTO usage_records')
       await delivered
       expect(await totals(reporter.id)).toEqual(expected(all))
     } finally {
+      isOver = true
       await faulty.stop()
       await proxy.close()
     }

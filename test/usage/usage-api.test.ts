@@ -146,7 +146,7 @@ describe('GET /usage', () => {
   it('begins the current month where the time zone does', async () => {
     await mintmark.database.asOwner(
       `INSERT INTO usage_totals (hour, tenant_id, key_id, model, reporter_id, labels, requests)
-       SELECT date_trunc('hour', now()), 'zone', '', model, $1, '{}', 1 FROM unnest('{base,other}'::text[]) AS model`,
+       SELECT date_trunc('hour', now(), 'UTC'), 'zone', '', model, $1, '{}', 1 FROM unnest('{base,other}'::text[]) AS model`,
       [reporter.id],
     )
     const begun = async (zone: string) => new Date((await usage(`time_zone=${zone}&tenant=zone`))[0].start)
@@ -324,7 +324,7 @@ describe('A closed month', () => {
   it('takes no more records: they are counted where they arrive', async () => {
     const other = await makeReporter(mintmark)
     await mintmark.database.asOwner(
-      "UPDATE usage_ledger SET open_from = date_trunc('hour', now()) + interval '1 hour'",
+      "UPDATE usage_ledger SET open_from = date_trunc('hour', now(), 'UTC') + interval '1 hour'",
     )
     try {
       const one = { ...(of('acme')[20] as Request), id: 'late', at: Date.now() - 55 * 60_000 }

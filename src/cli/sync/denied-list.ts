@@ -26,9 +26,13 @@ const MOST_BYTES = 33_554_432
 const CLAIMS = new Set(['jti', 'key_epoch', 'tenant_epoch'])
 
 /** Fetches and checks the list. @throws {SyncFault} when there is none, or it must not be used. */
-export async function fetchDenied(access: ListAccess, signal: AbortSignal): Promise<DeniedList> {
+export async function fetchDenied(
+  access: ListAccess,
+  signal: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
+): Promise<DeniedList> {
   const name = access.url.origin
-  const { status, text } = await get(access, signal).catch(error => {
+  const { status, text } = await get(access, signal, timeoutMs).catch(error => {
     throw new SyncFault(
       'list_unavailable',
       `The list of revoked tokens at ${name} ${(error as Error).message}.`,
@@ -77,8 +81,12 @@ function parsed(text: string): DeniedList | undefined {
 }
 
 /** One request on a connection of its own: the listener speaks HTTP/2 only. @throws {Error} */
-function get({ url, token, ca }: ListAccess, signal: AbortSignal): Promise<{ status: number; text: string }> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS)
+function get(
+  { url, token, ca }: ListAccess,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<{ status: number; text: string }> {
+  const timeout = AbortSignal.timeout(timeoutMs)
   const session = connect(url.origin, ca === undefined ? {} : { ca })
   return new Promise<{ status: number; text: string }>((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => reject(new Error(explained(error)))
@@ -86,7 +94,7 @@ function get({ url, token, ca }: ListAccess, signal: AbortSignal): Promise<{ sta
     const end = () => {
       reject(
         new Error(
-          timeout.aborted ? `does not answer within ${TIMEOUT_MS / 1_000} seconds` : 'was not waited for',
+          timeout.aborted ? `does not answer within ${timeoutMs / 1_000} seconds` : 'was not waited for',
         ),
       )
       session.destroy()

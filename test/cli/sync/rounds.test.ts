@@ -202,6 +202,7 @@ describe('the lease of sync', () => {
 
   it('is taken at once when it was given back, and otherwise when it was not renewed for its duration', async () => {
     const clock = adjustableClock()
+    clock.freeze()
     const [one, two] = [leaseOf('one'), leaseOf('two', clock)]
     await one.hold()
     expect(await two.hold()).toBe(false)
