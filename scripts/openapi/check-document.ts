@@ -12,7 +12,8 @@ import { packageVersion } from '../../src/system/package-version.ts'
 // test/gateway/openapi.test.ts compares it with the answers of a running service.
 
 const DESCRIPTION = `Authorizes requests on behalf of a gateway in front of the engines (ext_authz, auth_request, forward_auth). Caddy
-calls it for each request; Envoy, Envoy Gateway, Istio and nginx only for those that have an API key, or that may have one. Only gateways
+calls it for each request; agentgateway, Envoy, Envoy Gateway, Istio and nginx only for those whose credential is not a token that they verify by
+themselves. Only gateways
 should reach this listener. The gRPC service \`envoy.service.auth.v3.Authorization\` returns the same results on a port
 of its own, 8083 by default.
 
@@ -241,7 +242,8 @@ const SCHEMAS = {
       },
       max_model_len: {
         type: ['integer', 'null'],
-        description: 'Longest prompt and completion together, in tokens; null if it is not registered.',
+        description:
+          'Longest prompt and completion together, in tokens; null: unknown, because the model or adapter was registered without it.',
       },
       type: { type: 'string', const: 'model', description: 'Always `model`, as the Anthropic API has it.' },
       created_at: string('Always the epoch: the date of the model is unknown.'),
@@ -314,7 +316,7 @@ export const checkDocument = () => ({
         tags: ['models'],
         summary: 'List allowed models',
         description:
-          'Models and adapters of the credential, in the form of the OpenAI API. Gateways send `GET /v1/models` requests of clients here.',
+          'Models and adapters of the credential, in the form of the OpenAI API. Caddy sends every `GET /v1/models` of a client here. Envoy, Envoy Gateway, Istio, nginx and HAProxy send only those with an API key, because they answer tokens from the claims; agentgateway answers all by itself.',
         responses: {
           200: {
             description: 'The models.',

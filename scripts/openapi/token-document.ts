@@ -116,7 +116,7 @@ const HEADERS = {
   Challenge: {
     name: 'WWW-Authenticate',
     description:
-      '`Basic`, if the request had a Basic `Authorization` header with a rejected credential. An introspection without one gets `Bearer`.',
+      '`Basic`, if the request had a Basic `Authorization` header with a rejected credential. An introspection without a Basic header gets `Bearer`.',
     schema: text,
   },
 } as const
@@ -216,7 +216,7 @@ const SCHEMAS = {
       ),
       client_secret: string('The API key, if it is not sent in the `Authorization` header.'),
       client_id: string(
-        'Id of the API key or of its tenant. Optional, except for an imported client with a client id of its own, which it sends, and for an assertion that several keys accept.',
+        'Id of the API key or of its tenant. Required only for an imported client that has a client id from the other system (it sends that id), and for an assertion that several keys accept.',
       ),
       scope: string('Requested scopes, separated by spaces. Default: all scopes of the API key.'),
       audience: string('Requested audience. Default: the first audience of the API key.'),
@@ -477,13 +477,13 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Revoke a token',
         description:
-          'A client revokes one of its own tokens (RFC 7009), with the authentication of an exchange. Every other string gets the same response: a token of another client, an expired one, or none. An API key can revoke 100 tokens in a minute; further ones get 429. At most 100 unexpired tokens of a key, and 10,000 of a tenant, can be revoked one by one; further ones get 503. Then an administrator must revoke all tokens of the key.',
+          'A client revokes one of its own tokens (RFC 7009). It authenticates as for an exchange. Every other string gets the same response: a token of another client, an expired token, or a string that is no token. An API key can revoke 100 tokens per minute and replica; further ones get 429. At most 100 unexpired tokens of a key, and 10,000 of a tenant, can be revoked one by one; further ones get 503. Then an administrator must revoke all tokens of the key.',
         security: [{ clientSecretBasic: [] }, {}],
         requestBody: question({ token: EXCHANGED.access_token, client_secret: API_KEY }),
         responses: {
           200: {
             description:
-              'From now on the token is not valid, or it was not before, or it belongs to another client. The body is an empty object.',
+              'The token is not valid any more, was already not valid, or belongs to another client. The body is an empty object.',
             headers: headers('RequestId', 'NoStore'),
             content: { [JSON_TYPE]: { schema: { type: 'object' }, example: {} } },
           },
@@ -497,7 +497,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Introspect a token',
         description:
-          'Whether a token is good at this moment (RFC 7662), for the holder of an introspection token: an admin token with the role introspector, which names audiences. Send it as `Authorization: Bearer mmi_…`, or with its id as client id and secret.',
+          'Returns whether a token is good at this moment (RFC 7662), for an audience of the caller. The caller needs an introspection token: an admin token with the role introspector. Send the introspection token as `Authorization: Bearer mmi_…`, or as the client secret, with its id (`adm_…`) as the client id.',
         security: [{ introspectionToken: [] }, { clientSecretBasic: [] }, {}],
         requestBody: question({ token: EXCHANGED.access_token }),
         responses: {

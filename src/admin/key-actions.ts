@@ -15,7 +15,7 @@ const revocation = z.strictObject({
 const disabling = z.strictObject({ revoke_tokens: field.revokeTokens.default(false) })
 const rotation = z.strictObject({
   ...field.rotation(
-    'Which secret to revoke first, the older or the newer one, if the key already has two that are `live` or `ending`. null: the rotation of such a key gets 409.',
+    'If the key already has two secrets that are `live` or `ending`: which of them to revoke before the new one is created, the older or the newer. null: the rotation of such a key gets 409.',
   ),
   confirm_within_seconds: field
     .wholeNumber(60, field.LONGEST_OVERLAP_SECONDS)

@@ -25,12 +25,12 @@ export const tenantKeyQuery = pageQuery.extend({
     .enum(['any', 'lookup'], 'must be "any" or "lookup"')
     .optional()
     .describe(
-      'Only keys with an imported secret that can still be used. `lookup`: one that needs no client_id.',
+      'Only keys with an imported secret that can still be used. `any`: every such key. `lookup`: only those with a secret that needs no `client_id`.',
     ),
   pepper: field.pepperId
     .optional()
     .describe(
-      'Only keys that still depend on this pepper: not revoked or expired, with a usable secret under it. The id is one of `peppers.left_on_others` of the installation.',
+      'Only keys that still depend on this pepper: neither revoked nor expired, with a usable secret that is stored under this pepper. The ids of such peppers are in `peppers.left_on_others` of the installation.',
     ),
   unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
 })

@@ -26,7 +26,7 @@ const filter = z
       pepper: field.pepperId
         .optional()
         .describe(
-          'Only keys that still depend on this pepper: not revoked or expired, with a usable secret under it. The id is one of `peppers.left_on_others` of the installation.',
+          'Only keys that still depend on this pepper: neither revoked nor expired, with a usable secret that is stored under this pepper. The ids of such peppers are in `peppers.left_on_others` of the installation.',
         ),
       unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
     },

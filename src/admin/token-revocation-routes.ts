@@ -58,7 +58,7 @@ export function tokenRevocationRoutes(
       operation: 'createTokenRevocation',
       summary: 'Revoke issued tokens',
       details:
-        'Revokes tokens that are already issued: one by its `jti`, or all of a key or a tenant. The key, and the keys of the tenant, get new tokens as before: to stop that too, revoke or disable the key, or suspend the tenant. The gateway check (`/check`) rejects revoked tokens at once. A gateway that verifies them by itself rejects them if it keeps the list of revoked tokens; otherwise it accepts them until they expire.',
+        'Revokes tokens that are already issued: one by its `jti`, or all of a key or a tenant. Keys can still be exchanged for new tokens. To stop that too, revoke or disable the key, or suspend the tenant. The gateway check (`/check`) rejects revoked tokens at once. A gateway that verifies them by itself rejects them if it keeps the list of revoked tokens; otherwise it accepts them until they expire.',
       answers: { 201: tokenRevocationBody },
       notFound: true,
       example: { body: { tenant: 'acme', reason: 'laptop stolen' } },

@@ -3,7 +3,7 @@ export const EXIT = {
   ok: 0,
   /** A bug or an unexpected error. */
   fault: 1,
-  /** The command line, a variable or the input is invalid. No request was sent. */
+  /** The command line, a variable or the input is invalid. Nothing was changed. */
   usage: 2,
   /** A missing, invalid or insufficient credential; or a token that does not verify. */
   refused: 3,

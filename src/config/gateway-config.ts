@@ -59,7 +59,7 @@ export function readGateway(env: Env, defaults: { host: string; audience: string
         default: 'code',
         choices: ['code', 'exact'],
         description:
-          'value of the header `X-Mintmark-Reason` in a denial at `/check`, for the log of the gateway. `code`: the code that the client reads too. `exact`: the exact reason, such as `key_revoked`, only for gateways that keep the header from clients, as the files in `deploy/` do',
+          'value of the header `X-Mintmark-Reason` in a denial at `/check`, for the log of the gateway. `code`: the code that the client reads too. `exact`: the exact reason, such as `key_revoked`, only for gateways that remove the header before the response reaches the client, as the files in `deploy/` do',
       }) === 'exact',
     gatewayModel: env.optional('MINTMARK_GATEWAY_MODEL', {
       fallback: '`none`',

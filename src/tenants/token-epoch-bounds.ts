@@ -35,13 +35,13 @@ export async function refuseTooManyEnds(
   refuse(
     ofKey,
     `${MOST_ENDS} entries for all tokens of this key`,
-    'Revoke the key, or disable it without `tokens`.',
+    'Revoke the key, or disable it without `revoke_tokens`.',
   )
   const ofAll = await secondsUntilFewer(trx, { tenant: tenantId, claim: 'key_epoch' }, MOST_ENDS_OF_KEYS)
   refuse(
     ofAll,
     `${MOST_ENDS_OF_KEYS} entries for keys of this tenant`,
-    'Revoke the tokens of the whole tenant, revoke the key, or disable it without `tokens`.',
+    'Revoke the tokens of the whole tenant, revoke the key, or disable it without `revoke_tokens`.',
   )
 }
 

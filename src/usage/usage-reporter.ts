@@ -1,6 +1,6 @@
 import { versionOf } from '../database/version.ts'
 
-/** A gateway, or a collector in front of gateways, that reports usage. */
+/** A gateway, or a collector between gateways and Mintmark, that reports usage. */
 export interface UsageReporter {
   /** `rep_` and 16 characters. */
   id: string

@@ -12,7 +12,9 @@ const CHECKED = ['model']
 const SET_BY_GATEWAY = ['priority', 'cache_salt']
 
 /**
- * Fields that concern only the request that has them: passed on. store: what is stored cannot be read through the gateway. messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS in refused-fields.ts).
+ * Fields that concern only the request that has them: passed on. store: what is stored cannot be read through the gateway.
+ * messages, input, images: the gateway rejects addresses in them (FETCHED_FIELDS and EMBEDDED_INPUTS in refused-fields.ts,
+ * images in model-in-body.ts).
  */
 const HARMLESS = `
   add_generation_prompt add_special_tokens allowed_token_ids bad_words chat_template

@@ -8,7 +8,7 @@ import { type Group, ROUTES, saturate } from './saturated-engine.ts'
 const PAIRS = 3
 const PAGE = new URL('../../docs/guides/vllm.md', import.meta.url)
 const PLOT = new URL('../../docs/images/priorities.svg', import.meta.url)
-const ABOUT_PLOT = `The plot has two requests of each tier standard and premium behind the six of batch, on \`/v1/chat/completions\`.
+const ABOUT_PLOT = `The plot shows six batch requests, and behind them two requests of the tier standard and two of the tier premium, on \`/v1/chat/completions\`.
 
 ![time to the first token by tier, with and without priorities](../images/priorities.svg)`
 const MARKERS = ['<!-- priorities -->', '<!-- /priorities -->'] as const

@@ -107,8 +107,8 @@ async function disturb(
     if (next >= WRITES - ENOUGH) return kills
     await until('some more are written', () => acknowledged.size >= next, Boolean, PATIENCE_MS)
     if (kills % 2 === 0) {
-      // As Kysely spells it.
-      await proxy.holdAnswerTo('commit')
+      // As Kysely spells it, and whole: `synchronous_commit` is another statement.
+      await proxy.holdAnswerTo('commit\0')
       await until('it is committed', () => proxy.holding > 0, Boolean, PATIENCE_MS)
     } else await sleep(Math.random() * 30)
     await postgres.kill()

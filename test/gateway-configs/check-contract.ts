@@ -57,7 +57,7 @@ export interface Expected {
   verifiesTokens: boolean
   /** The bodies of its 403 for a model are not ours, or are not JSON. */
   explains?: false
-  /** False: its server answers what it cannot read as HTTP in words of its own. */
+  /** False: what it cannot read as HTTP gets an error of the gateway's own, not JSON. */
   explainsMalformed?: false
   /** Every bad credential is refused before the body has come, or none. */
   refusesBeforeBody: 'every' | 'none'

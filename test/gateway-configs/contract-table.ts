@@ -135,7 +135,7 @@ const ROWS: readonly Row[] = [
   {
     guarantee: 'What is not HTTP is answered in JSON, with a status that no SDK repeats',
     test: 'answers %s in JSON, with a status that no client repeats',
-    cell: ({ explainsMalformed }) => (explainsMalformed === false ? 'no: its server answers' : 'yes'),
+    cell: ({ explainsMalformed }) => (explainsMalformed === false ? "no: the gateway's own error" : 'yes'),
   },
   {
     guarantee: 'Preflights (CORS) of the listed origins are answered, and their pages can read errors too',

@@ -290,6 +290,9 @@ describe('administrators of a tenant', () => {
     const seconds = Number(refused.headers.get('retry-after'))
     expect(seconds).toBeGreaterThan(300)
     expect(seconds).toBeLessThanOrEqual(300 + 900 + 60)
+    // What the message names as the cure is accepted.
+    expect(refused.body.detail).toContain('disable it without `revoke_tokens`')
+    expect((await call('POST', `/keys/${keyId}/disable`, {})).status).toBe(200)
     expect(codeOf(await call('PATCH', `/keys/${keyId}`, { name: 'x', revoke_tokens: true }))).toEqual(REFUSED)
     expect((await end(siblingId)).status).toBe(201)
     expect((await revoke({ key: keyId })).status).toBe(201)

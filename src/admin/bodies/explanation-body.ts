@@ -104,7 +104,7 @@ export const explanationBody = z
       ),
     revocation: revocation
       .nullable()
-      .describe('Entry of the list of revoked tokens that has the token; null: none.'),
+      .describe('Entry in the list of revoked tokens that applies to this token; null: none.'),
     gateway: gateway.describe('What the check of this replica requires.'),
     recent_refusals: z.array(refusal).describe('The last refusals that the replicas remember, newest first.'),
     remembered: z
@@ -123,7 +123,7 @@ export const explanationBody = z
       })
       .nullable()
       .describe(
-        'The other replicas, which were asked for their refusals. null: they were not asked, because this one has the refusal of the request, or because no id of a key or token is known. Refusals of replicas that did not answer are in their logs.',
+        'The other replicas, which were asked for their refusals. null: they were not asked, because the replica that answers has the refusal of the given request itself, or because there is no id to ask for. Refusals of replicas that did not answer are in their logs.',
       ),
   })
   .meta({

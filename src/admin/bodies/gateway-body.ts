@@ -16,7 +16,7 @@ const instance = z
       .string()
       .nullable()
       .describe(
-        'The newest list that it acknowledged has every revocation until this instant, in epoch milliseconds. null: none on this connection.',
+        'Version of the newest list that it acknowledged: an instant in epoch milliseconds. The list has every revocation until this instant. null: it acknowledged none on this connection.',
       ),
     behind_since: instant.nullable().describe('Since when it lacks the newest list.'),
     rejection: z
@@ -33,7 +33,7 @@ const instance = z
     enforces: z
       .array(z.string())
       .describe(
-        'What its configuration file enforces: `revocations`, `limits`. Empty: the file does not name it.',
+        'What its configuration file enforces: `revocations`, `limits`. Empty: the file does not say what it enforces.',
       ),
     envoy_version: z.string().nullable().describe('Version of Envoy.'),
   })
@@ -44,18 +44,20 @@ export const gatewayBody = z
     name: z
       .string()
       .describe(
-        'Name of its token in `MINTMARK_XDS_TOKENS`, or `node.cluster` of Envoy where the token has none.',
+        'Name of its token in `MINTMARK_XDS_TOKENS`. If that token has no name, or there is no token: `node.cluster` of Envoy.',
       ),
     registered: z
       .boolean()
-      .describe('Whether a token has this name: then the gateway is expected to be connected.'),
+      .describe(
+        'Whether a token in `MINTMARK_XDS_TOKENS` has this name. A registered gateway is expected to be connected.',
+      ),
     state: z
       .enum(['current', 'behind', 'rejected', 'unknown', 'not_connected'])
       .describe('Worst state of its instances; `not_connected` without one.'),
     disconnected_at: instant
       .nullable()
       .describe(
-        'Without an instance: when the last connection ended; null: no running replica has seen one.',
+        'Time when the last connection ended; null: the gateway is connected, or no running replica has seen it.',
       ),
     instances: z
       .array(instance)

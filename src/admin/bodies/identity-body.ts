@@ -31,7 +31,7 @@ const fetchHealth = z
     last_success_at: instant
       .nullable()
       .describe('Time of the last fetch that succeeded, also before this process started; null: none.'),
-    failures: count.describe('Failed fetches since then.'),
+    failures: count.describe('Number of fetches that failed in this process since its last successful one.'),
     last_error: z
       .strictObject({
         kind: z.enum(FETCH_FAULTS).describe('Kind of the failure.'),
@@ -39,7 +39,9 @@ const fetchHealth = z
         at: instant.describe('Time of the failure.'),
       })
       .nullable()
-      .describe('The last failure of this process, also after a success; null: none.'),
+      .describe(
+        'The last fetch that failed in this process, even if a later one succeeded; null: none failed.',
+      ),
     next_at: instant.nullable().describe('Time of the next fetch; null: it is due, or running.'),
   })
   .nullable()
@@ -52,7 +54,7 @@ export const providerBody = z
     kind: z.enum(PROVIDER_KINDS).describe('What issues the assertions.'),
     issuer: z.string().describe('Issuer: the exact `iss` of its assertions.'),
     jwks: jwks.nullable().describe('Public keys of the issuer, as a JWK Set; null: they are fetched.'),
-    jwks_uri: z.string().nullable().describe('URL of the JWK Set; null: where the issuer has it.'),
+    jwks_uri: z.string().nullable().describe('URL of the JWK Set; null: the default address at the issuer.'),
     ca_pem: z.string().nullable().describe('Certificates of authorities, as PEM; null: those of the system.'),
     allow_addresses: z
       .array(z.string())

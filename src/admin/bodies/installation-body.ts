@@ -21,7 +21,7 @@ const policy = z
       'Largest number of changes by the administrators of one tenant, per minute and replica.',
     ),
     usage_dedup_seconds: count.describe(
-      'How long after the end of a request its usage may be reported, and a repeated report is recognized.',
+      'How long after the end of a request its usage may be reported. Within this time a repeated report is recognized.',
     ),
     usage_retention_days: count.describe('How long hourly totals of usage are kept.'),
     contact_required: z.boolean().describe('Whether new tenants and keys must have a contact.'),

@@ -39,7 +39,7 @@ const secret = z
     confirm_by: instant
       .nullable()
       .describe(
-        'Time by which the new secret of a rotation is confirmed or exchanged; otherwise it is revoked. null: it does not wait.',
+        'Time by which the new secret of a rotation must be confirmed or exchanged; otherwise it is revoked. null: no confirmation is pending.',
       ),
     imported: z
       .strictObject({

@@ -73,6 +73,6 @@ export const policyFields = {
     .boolean('must be true or false')
     .optional()
     .describe(
-      'Whether a new tenant must have a contact, and a new key one of its own or that of its tenant. Existing ones stay as they are.',
+      'Whether a new tenant must have a contact. A new key then needs a contact too: its own, or that of its tenant. Existing ones stay as they are.',
     ),
 }

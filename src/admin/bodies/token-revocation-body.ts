@@ -52,4 +52,4 @@ export const tokenRevocationBody = z
 
 /** Of the field `token_revocation`. */
 export const REVOKED_BY_REQUEST =
-  'The revocation of the issued tokens, with the gateways that enforce it at this moment. Only in the response to a request that revoked issued tokens, and not where it could not be read afterwards. Gateways may acknowledge it later: `GET /admin/v1/token-revocations/{id}` returns the current state.'
+  'The revocation of the issued tokens, with the gateways that enforce it at this moment. Only in the response to a request that revoked issued tokens. Absent if it could not be read after the tokens were revoked. Gateways may acknowledge it later: `GET /admin/v1/token-revocations/{id}` returns the current state.'

@@ -23,7 +23,7 @@ const usageRowBody = z
       .string()
       .nullable()
       .describe(
-        'Value of the label that tenant or key had then; null where the rows are not grouped by a label, or for none.',
+        'Value of the label that the tenant or key had at the time of the usage; null where the rows are not grouped by a label, or if neither had the label.',
       ),
     start: instant.describe(
       'Beginning of the hour, day or month; `from` where the rows are not grouped by time.',

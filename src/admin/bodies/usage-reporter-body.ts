@@ -13,7 +13,9 @@ const fields = {
   secret_id: z.string().describe('Id of the newest secret, as the audit trail names it.'),
   older_secret_ends_at: instant
     .nullable()
-    .describe('Time until which the secret before it is accepted, which may be over; null: never rotated.'),
+    .describe(
+      'Time until which the previous secret is accepted; it may be in the past. null: never rotated.',
+    ),
 }
 
 export const reporterCreate = z
@@ -28,7 +30,7 @@ export const reporterCreate = z
 
 export const reporterRotation = z.strictObject(
   field.rotation(
-    'Which secret to revoke first, the older or the newer one, if two are valid. null: the rotation of such a reporter gets 409.',
+    'If two secrets are valid: which of them to revoke before the new one is created, the older or the newer. null: the rotation of such a reporter gets 409.',
   ),
 )
 
@@ -53,7 +55,7 @@ export const reporterInspection = z.strictObject({
 
 export const usageReporterBody = z.strictObject(fields).meta({
   id: 'UsageReporter',
-  description: 'A gateway, or a collector in front of gateways, that reports usage.',
+  description: 'A gateway, or a collector between gateways and Mintmark, that reports usage.',
   examples: [example],
 })
 
@@ -91,7 +93,7 @@ export const inspectedReporterBody = z
     secret_ends_at: instant
       .nullable()
       .describe(
-        'End of this secret, which may be over; null: it is the newest one. No secret of a deleted reporter is accepted.',
+        'Time at which this secret ends or ended; null: it is the newest one. No secret of a deleted reporter is accepted.',
       ),
   })
   .meta({

@@ -31,7 +31,10 @@ const explanationBody = z
     provider: providerId
       .nullable()
       .describe('Identity provider that issued the token; null: none was found.'),
-    subject: z.string().nullable().describe('Its subject; null: its signature was not verified.'),
+    subject: z
+      .string()
+      .nullable()
+      .describe('Subject of the identity token; null: the signature was not verified.'),
     credentials: z.array(credentialId).describe('Credentials that match, or that the reason is about.'),
     key: keyId.nullable().describe('The key that the token would be for; null: none.'),
     tenant: tenantId.nullable().describe('The tenant of the key; null: none.'),
@@ -58,7 +61,7 @@ export function explainAssertionRoutes(explain: ExplainAssertion): AdminRoute[] 
     route({
       operation: 'explainAssertion',
       summary: 'Explain what an exchange of an identity token would do',
-      details: 'Uses what the replica that answers knows. Changes nothing, and issues no token.',
+      details: 'Decides by the data of the replica that answers. Changes nothing, and issues no token.',
       answers: { 200: explanationBody },
       example: { body: { assertion: 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJyb2JvdCJ9.c2lnbmF0dXJl' } },
       method: 'post',

@@ -32,7 +32,7 @@ export const providerSettings = {
     .nullable()
     .default(null)
     .describe(
-      'URL of the JWK Set. If `jwks` is null too, the keys are found by the discovery document of the issuer, or for the kind `kubernetes` at `/openid/v1/jwks` of the issuer.',
+      'URL of the JWK Set. If `jwks` and `jwks_uri` are both null, the keys are found by the discovery document of the issuer, or for the kind `kubernetes` at `/openid/v1/jwks` of the issuer.',
     ),
   ca_pem: z
     .string('must be text')
@@ -72,7 +72,7 @@ export const providerSettings = {
   audiences: field.audiences
     .min(1, 'must not be empty')
     .describe(
-      'Audiences that serve nothing but Mintmark. Every audience of an assertion must be one of them.',
+      'Accepted audiences. Use audiences that no other service accepts. Every audience of an assertion must be one of them.',
     ),
   algorithms: z
     .array(z.enum(ASSERTION_ALGS, `must be one of ${ASSERTION_ALGS.join(', ')}`), 'must be a list')
@@ -111,7 +111,7 @@ export const federated = z.strictObject({
   claims: claims
     .default({})
     .describe(
-      'Claims that an assertion must have, with their accepted values. Each claim is named by its top-level name or by a JSON Pointer. Of a list of values, one must match. All claims must match.',
+      'Claims that an assertion must have, with their accepted values. Each claim is named by its top-level name or by a JSON Pointer. All claims must match. If a claim, or its accepted values, are a list, one equal value is enough.',
     ),
   allow_untrusted_events: field.flag
     .default(false)

@@ -103,7 +103,7 @@ export function identityProviderRoutes(
       operation: 'createIdentityProvider',
       summary: 'Create an identity provider',
       details:
-        'Without `jwks` the keys are fetched in the background. Mintmark finds the provider of an assertion by its issuer and audience, so providers of the same issuer need disjoint audiences. If two providers have the same key, both are stopped.',
+        'Without `jwks` the keys are fetched in the background. Mintmark finds the provider of an assertion by its issuer and audience, so providers of the same issuer need disjoint audiences. If two providers have a public key in common, the tokens of both are rejected.',
       answers: { 201: providerBody },
       conflicts: ['identity_provider_exists', 'too_many_identity_providers'],
       example: {
@@ -156,7 +156,7 @@ export function identityProviderRoutes(
       operation: 'updateIdentityProvider',
       summary: 'Update an identity provider',
       details:
-        'The kind and the issuer cannot be changed, because they say what the rules of credentials mean.',
+        'The kind and the issuer cannot be changed, because the rules of existing credentials would then mean other identities.',
       answers: { 200: providerBody },
       conflicts: ['identity_provider_exists', 'credential_outside_bounds', 'identity_provider_not_genuine'],
       example: { body: { name: 'production' } },

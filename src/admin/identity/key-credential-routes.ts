@@ -37,7 +37,8 @@ export function keyCredentialRoutes(
     route({
       operation: 'createWorkloadKey',
       summary: 'Create a key without a secret',
-      details: 'Its holder proves itself by the credential only. Otherwise it is a key like any other.',
+      details:
+        'The holder of the key authenticates with a credential only: a public key, or a token of an identity provider. In everything else the key is like any other.',
       answers: { 201: workloadKeyBody },
       conflicts: ['too_many_keys', 'too_many_credentials', ...CONFLICTS],
       example: { body: { name: 'trainer', credential: { type: 'public_key', jwks: EXAMPLE_JWKS } } },

@@ -35,7 +35,7 @@ const GROUPS: Record<Group<TenantRight | InstallationRight>, string> = {
 /** What each role is for. */
 const ROLES: Record<Exclude<Role, 'root'>, string> = {
   owner: 'All rights, like a root token.',
-  operator: 'All rights except those over admin tokens and over the policy of the installation.',
+  operator: 'All rights except those over admin tokens, and except changing the policy of the installation.',
   auditor: 'Reads everything, and exports the audit trail.',
   introspector:
     'No right in this API: its token (`mmi_…`) is accepted only at `POST /oauth/introspect`, for tokens of some audiences.',
@@ -61,8 +61,8 @@ There are two kinds of token:
 
 - **Root tokens** are set in the variable \`MINTMARK_ROOT_TOKEN\` of the service, separated by commas. A root token has all rights. Use it
   to create the first admin token, and in emergencies. If the variable is not set, no root token is accepted.
-- **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`. They expire and can be
-  revoked. Each admin token has one role:
+- **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`. They expire, unless the policy of
+  the installation allows others, and can be revoked. Each admin token has one role:
 
 | Role | Rights |
 |---|---|
@@ -87,7 +87,7 @@ curl -X POST "$MINTMARK_URL/admin/v1/admin-tokens" \\
   PATCH is a JSON Merge Patch (RFC 7396): absent members keep their value, and \`null\` sets the default.
 - **Responses**: a new version may add members. Ignore members that you do not know. Times are RFC 3339 in UTC. Durations
   are seconds, and their names end in \`_seconds\` (only \`usage_retention_days\` is in days).
-- **Lists** are returned in pages, newest objects first. (Usage is in the order of time, and a few short lists have one page.) For the next page, send \`next_cursor\` as \`cursor\` with the same
+- **Lists** are returned in pages, newest objects first. (Usage is in the order of time, gateways are in the order of their names, and a few short lists have one page.) For the next page, send \`next_cursor\` as \`cursor\` with the same
   filters. On the last page \`next_cursor\` is null.
 - **Retries**: if you repeat a POST with the same \`Idempotency-Key\` within 24 hours, it is not executed again. You get the first response, without its secret.
 - **Secrets** that Mintmark generates are returned once, in the first response, and only their HMAC is stored. Of imported secrets the given hash is stored.`

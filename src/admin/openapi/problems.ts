@@ -31,7 +31,7 @@ const REASONS = {
   ],
   429: [
     'TooManyFailures',
-    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant, or (`too_many_token_revocations`) too many entries of theirs in the list of revoked tokens. Wait as long as `Retry-After` says.',
+    'Too many failed authentications from this address, or (`too_many_writes`) too many changes by the administrators of this tenant, or (`too_many_token_revocations`) too many entries by these administrators in the list of revoked tokens. Wait as long as `Retry-After` says.',
   ],
   503: [
     'Unavailable',

@@ -38,7 +38,7 @@ export const usageFilters = {
   label: field.labelFilter
     .optional()
     .describe(
-      'Only usage of a tenant or key that had this label then, like `team=ml`, or `team` for any value.',
+      'Only usage of a tenant or key that had this label at the time of the usage: `team=ml`, or `team` for any value.',
     ),
   group_by: z
     .string('must be text')

@@ -60,7 +60,7 @@ export function usageReporterRoutes(reporters: UsageReporters, cursors: Cursors)
       operation: 'inspectUsageReporter',
       summary: 'Identify a usage reporter',
       details:
-        'Returns the usage reporter that has the given secret, or had it before a rotation. This request is not a report.',
+        'Returns the usage reporter that has the given secret, or had it before a rotation. The request does not count as a report of the reporter.',
       answers: { 200: inspectedReporterBody },
       example: { body: { secret: 'mmr_6Yw2Hs8KqR4nVb1C_0000000000000000000000000000000000000000000000000' } },
       method: 'post',

@@ -52,7 +52,7 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'getUsage',
       summary: 'Get usage',
       details:
-        'Sums of what gateways reported, by the hours of UTC in which requests ended. A report is included as soon as the receiver has answered it.',
+        'Sums of what gateways reported, by the hours of UTC in which requests ended. A report is included as soon as Mintmark has accepted it.',
       answers: { 200: usagePageBody },
       example: { query: { group_by: 'tenant,model,day' } },
       method: 'get',
@@ -73,7 +73,7 @@ function readingRoutes(services: { usage: Usage }): AdminRoute[] {
     route({
       operation: 'exportUsage',
       summary: 'Get usage as CSV',
-      details: `The rows of \`GET /admin/v1/usage\` in one file, with a header line. Text that begins like a formula (=, +, -, @) begins with an apostrophe, so that spreadsheets show it as text. More than ${MOST_ROWS} rows are rejected.`,
+      details: `The rows of \`GET /admin/v1/usage\` in one file, with a header line. Text that begins like a formula (=, +, -, @) gets an apostrophe in front, so that spreadsheets show it as text. More than ${MOST_ROWS} rows are rejected.`,
       answers: { 200: { csv: true } },
       example: { query: { group_by: 'tenant,month' } },
       method: 'get',
@@ -101,7 +101,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'closeUsageMonth',
       summary: 'Close a month',
       details:
-        'The totals of this month and of all before it never change again. A record that arrives later is counted in the hour of its arrival, where `adjusted_requests` counts it too. A month closes by itself once its records are too old to be reported. Idempotent.',
+        'The totals of this month and of all before it never change again. A record that arrives later is counted in the hour of its arrival, and also in `adjusted_requests` of that hour. A month closes by itself once its records are too old to be reported. Idempotent.',
       answers: { 200: closedMonthBody },
       conflicts: ['month_not_over'],
       example: { body: { month: '2026-10' } },
@@ -118,7 +118,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Takes back what a deleted reporter sent from a time on (`since`), for example from the theft of its secret. Mintmark keeps single records for `usage_dedup_seconds`. In hours whose records it still has, it takes back those that arrived at `since` or later. In older hours from `since` on, it takes back everything from this reporter. The amounts of a closed month are subtracted from the current hour. If the request fails, repeat it within `usage_dedup_seconds`. Do not repeat it later: that takes back the whole hour of `since`, even if an earlier request succeeded.',
+        'Removes from the totals what a deleted reporter sent at `since` or later, for example after its secret was stolen. Mintmark keeps single records for `usage_dedup_seconds`. From hours whose records are still stored, it removes only the records that arrived at `since` or later. From hours whose records are not stored any more, it removes everything of this reporter, beginning with the hour of `since`. The amounts of a closed month are subtracted from the current hour. If the request fails, repeat it within `usage_dedup_seconds`. Do not send it again after that time, whether it succeeded or not: it would remove the whole hour of `since`.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },
