@@ -33,6 +33,7 @@ const UNIT = [
   'test/snapshots/snapshot.test.ts',
   'test/system/{coalescer,failure-limit,fair-queue,ip-address,logger,metrics,minute-limit,write-buffer}.test.ts',
   'test/token-revocations/deny-list.test.ts',
+  'test/token-revocations/gateway-connections.test.ts',
   'test/tombstones/trail.test.ts',
   'test/tokens/{compact-jws,expiry,issued-tokens}.test.ts',
   'test/usage/otlp-json.test.ts',

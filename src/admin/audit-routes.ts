@@ -21,7 +21,9 @@ const name = z
 const filters = {
   actor: name
     .optional()
-    .describe('Only events of this caller: `root`, `system`, or the id of an admin token.'),
+    .describe(
+      'Only events of this caller: `root`, `system`, `unknown`, or the id of an admin token or a key.',
+    ),
   action: name.optional().describe('Only events with this action, like `key.revoke`.'),
   target: name.optional().describe('Only events about the object with this id.'),
   tenant: name.optional().describe('Only events about this tenant and its objects.'),

@@ -32,7 +32,9 @@ export const tenantKeyQuery = pageQuery.extend({
     .describe(
       'Only keys that still depend on this pepper: neither revoked nor expired, with a usable secret that is stored under this pepper. The ids of such peppers are in `peppers.left_on_others` of the installation.',
     ),
-  unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
+  unused_since: field.instant
+    .optional()
+    .describe('Only keys that were created before this time and not exchanged since.'),
 })
 export const keyQuery = tenantKeyQuery.extend({
   tenant: field.tenantId.optional().describe('Only keys of this tenant.'),

@@ -28,7 +28,9 @@ const filter = z
         .describe(
           'Only keys that still depend on this pepper: neither revoked nor expired, with a usable secret that is stored under this pepper. The ids of such peppers are in `peppers.left_on_others` of the installation.',
         ),
-      unused_since: field.instant.optional().describe('Only keys that were not exchanged since this time.'),
+      unused_since: field.instant
+        .optional()
+        .describe('Only keys that were created before this time and not exchanged since.'),
     },
     'must be an object',
   )
@@ -52,7 +54,7 @@ export function keyRevocationRoutes(revocations: KeyRevocations): AdminRoute[] {
       operation: 'revokeKeys',
       summary: 'Revoke keys matching a filter',
       details:
-        'Each request revokes a few hundred keys. Repeat the request until `left` is 0. With `dry_run` keys are only listed.',
+        'Each request revokes a few hundred keys. Repeat the request, with another `Idempotency-Key`, until `left` is 0. With `dry_run` keys are only listed.',
       answers: { 200: z.union([bulkRevocationBody, bulkDryRunBody]) },
       notFound: true,
       example: { body: { filter: { tenant: 'acme', label: 'team=ml' }, dry_run: true } },

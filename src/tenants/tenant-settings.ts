@@ -101,7 +101,7 @@ export const TENANT_SETTINGS = {
   /** Applies to keys that are created or given a new end from now on: a minute to ten years. */
   maxKeyLifetimeSeconds: {
     form: { kind: 'whole-number', min: 60, max: 315_360_000 },
-    details: 'Longest lifetime of a key, for keys that are created or updated from now on.',
+    details: 'Longest lifetime of a key, for keys that are created, or get another expiry, from now on.',
     whenNull: 'max_key_lifetime_seconds of the policy',
     option: { flag: '--max-key-lifetime-seconds <n>', help: 'longest lifetime of a new key' },
   },

@@ -111,7 +111,9 @@ export async function deniedPage(
   limit: number,
 ): Promise<{ denied: DeniedValue[]; last: string | undefined }> {
   const { rows } = await sql<DeniedRow>`SELECT ${columns} FROM token_revocations
-    WHERE seq > ${after}::bigint AND ends_at > clock_timestamp() ORDER BY seq LIMIT ${limit}`.execute(db)
+    WHERE seq > ${after}::bigint AND ends_at > clock_timestamp() ORDER BY token_revocations.seq LIMIT ${limit}`.execute(
+    db,
+  )
   return { denied: rows.map(toDenied), last: rows.length < limit ? undefined : rows.at(-1)?.seq }
 }
 

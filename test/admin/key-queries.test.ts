@@ -208,6 +208,10 @@ describe('GET /keys filters', () => {
     expect(await found()).toBe(1)
     await used('2024-01-01T11:59:59Z')
     expect(await found()).toBe(1)
+    const storedDay = (day: string) =>
+      mintmark.database.asOwner('UPDATE api_keys SET last_used_on = $1 WHERE id = $2', [day, keyId])
+    await storedDay('2024-01-01')
+    expect(await found()).toBe(1)
     await used('2024-01-01T12:00:00Z')
     expect(await found()).toBe(0)
   })

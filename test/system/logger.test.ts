@@ -40,4 +40,11 @@ describe('a log line', () => {
       msg: '[redacted]',
     })
   })
+
+  it.each(['mmk', 'mma', 'mmi', 'mmr'])('has no secret that begins with %s_', kind => {
+    const lines: string[] = []
+    const logger = createLogger('info', { write: line => void lines.push(line) })
+    logger.info(`got ${kind}_${'a'.repeat(16)}_${'b'.repeat(49)}.`)
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ msg: 'got [redacted].' })
+  })
 })

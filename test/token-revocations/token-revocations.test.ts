@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { createLogger } from '../../src/system/logger.ts'
 import { DenyList } from '../../src/token-revocations/deny-list.ts'
-import { newestRevocation } from '../../src/token-revocations/token-revocation-repository.ts'
+import { deniedPage, newestRevocation } from '../../src/token-revocations/token-revocation-repository.ts'
 import { issue } from '../admin/admins.ts'
 import { admitted, ask, bearer, deniedAs, tokenFor } from '../gateway/check-client.ts'
 import { scrape } from '../observability/metrics-text.ts'
@@ -360,6 +360,24 @@ it('the newest of a tenant itself is not one of its keys, which came later', asy
   const newest = (of: { key: string } | { tenant: string }) =>
     database.run(db => newestRevocation(db, of)).then(found => found?.id)
   expect([await newest({ tenant }), await newest({ key })]).toEqual([ofTenant, ofKey])
+  await database.close()
+})
+
+it('the list is read in pages: one that is full says that there may be more', async () => {
+  const { applicationUrl: url } = mintmark.database
+  const logger = createLogger('silent')
+  const database = new Database({ url: () => url, maxConnections: 1, logger, timeouts: PATIENT })
+  const { tenantId } = await mintmark.tenantWithKey()
+  await fill(tenantId, 'key_epoch', 3)
+  const page = (after: string, limit: number) => database.run(db => deniedPage(db, after, limit))
+  const all = await page('0', 100_000)
+  const read = []
+  for (let after: string | undefined = '0'; after !== undefined; ) {
+    const { denied, last } = await page(after, Math.ceil(all.denied.length / 3))
+    read.push(...denied)
+    after = last
+  }
+  expect(read).toEqual(all.denied)
   await database.close()
 })
 

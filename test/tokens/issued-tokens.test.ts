@@ -40,6 +40,14 @@ it('signs one token for all requests that come until it is signed', async () => 
   expect(signing.issued).toBe(2)
 })
 
+it('gives a token again in the first half of its life only, so that the engine still accepts it', async () => {
+  const signing = minting()
+  const of = (at: number) => signing.of(caller('sec_a', {}, { at }))
+  const first = await of(0)
+  expect(await of(149_999)).toBe(first)
+  expect(await of(150_000)).not.toBe(first)
+})
+
 it('shares no token with other rights, and none across a change of the directory', async () => {
   const signing = minting()
   const first = signing.of(caller('sec_a'))

@@ -280,6 +280,19 @@ describe("OpenAI's client", () => {
     ])
   })
 
+  it('has no further page after a bucket that ends with the time that was asked for', async () => {
+    const hour = Math.floor(now / 3_600_000) * 3600
+    const of = (end_time: number) =>
+      client(mintmark.rootToken).completions({
+        start_time: hour - 3600,
+        end_time,
+        bucket_width: '1h',
+        limit: 1,
+      })
+    expect(await of(hour)).toMatchObject({ has_more: false, next_page: null })
+    expect(await of(hour + 1)).toMatchObject({ has_more: true, next_page: String(hour) })
+  })
+
   it('pages by time, and sees one tenant only with the token of one', async () => {
     const usage = client((await issue(mintmark, 'tenant-admin', 'blue')).secret)
     const sums: number[] = []

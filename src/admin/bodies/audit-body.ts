@@ -11,7 +11,11 @@ export const auditRowBody = z
   .strictObject({
     id: z.int().min(1).describe('Position in the chain, from 1 without gaps.'),
     at: instant.describe('Time of the event.'),
-    actor: z.string().describe('Caller: `root`, `system`, or the id of an admin token.'),
+    actor: z
+      .string()
+      .describe(
+        'Caller: `root`, `system`, the id of an admin token, the id of a key (a client that revoked its own token), or `unknown` (a rejected credential).',
+      ),
     action: z.string().describe('What was done or attempted, like `key.revoke`.'),
     outcome: z
       .enum(['done', 'refused'])

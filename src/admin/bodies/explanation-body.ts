@@ -54,7 +54,7 @@ const revocation = z.strictObject({
 
 const gateway = z.strictObject({
   contract_number: count.describe(
-    'Number of the contract between Mintmark and gateway files. A gateway file has it in its first lines.',
+    'Number of the contract between Mintmark and gateway files. A gateway file has it in its first lines, and works with a Mintmark of the same number.',
   ),
   issuer: z.string().describe('Issuer of tokens that the check accepts.'),
   audience: z.string().describe('Audience that was asked for.'),
@@ -89,7 +89,7 @@ export const explanationBody = z
       .boolean()
       .nullable()
       .describe(
-        'Whether an exchange and the check would accept it now; null: not known, because the id of a token or a request was given.',
+        'Whether an exchange and `/check` would accept it now; null: not known, because the id of a token or a request was given.',
       ),
     reason: reason.nullable().describe('Code of the reason why not; null: there is none.'),
     decided_by: decidedBy.nullable().describe('What decided; null: there is no reason.'),

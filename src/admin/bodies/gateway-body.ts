@@ -29,7 +29,9 @@ const instance = z
     contract: z
       .string()
       .nullable()
-      .describe('Contract number of its configuration file; null: the file does not name it.'),
+      .describe(
+        'Number of the contract that its configuration file names. A file and Mintmark work together if they have the same number. null: the file names none.',
+      ),
     enforces: z
       .array(z.string())
       .describe(

@@ -52,7 +52,11 @@ export const providerBody = z
     id: providerId.describe('Id of the provider.'),
     name: z.string().describe('Display name.'),
     kind: z.enum(PROVIDER_KINDS).describe('What issues the assertions.'),
-    issuer: z.string().describe('Issuer: the exact `iss` of its assertions.'),
+    issuer: z
+      .string()
+      .describe(
+        'Issuer: the exact `iss` of its assertions, or `spiffe://<trust domain>` for SPIFFE identities without `iss`.',
+      ),
     jwks: jwks.nullable().describe('Public keys of the issuer, as a JWK Set; null: they are fetched.'),
     jwks_uri: z.string().nullable().describe('URL of the JWK Set; null: the default address at the issuer.'),
     ca_pem: z.string().nullable().describe('Certificates of authorities, as PEM; null: those of the system.'),
@@ -69,7 +73,7 @@ export const providerBody = z
     bounds: z
       .array(
         z.strictObject({
-          tenant: tenantId.describe('Tenant that the provider is open to.'),
+          tenant: tenantId.describe('Tenant that the identities are reserved for.'),
           subject: subject.describe('Subjects that its credentials may name; null: any.'),
           claims: claims.describe('Claims that its credentials must name, with the values they may have.'),
         }),

@@ -12,8 +12,10 @@ const policy = z
       .describe('Signing algorithm for each audience that does not use the default.'),
     rotation_interval_seconds: count.describe('Time between two rotations of a signing key.'),
     publish_lead_seconds: count.describe('How long a new signing key is published before it signs.'),
-    max_key_lifetime_seconds: count.describe('Default and longest lifetime of an API key.'),
-    unending_keys_allowed: z.boolean().describe('Whether API keys without expiry are allowed.'),
+    max_key_lifetime_seconds: count.describe('Default and longest lifetime of API keys and admin tokens.'),
+    unending_keys_allowed: z
+      .boolean()
+      .describe('Whether API keys and admin tokens without expiry are allowed.'),
     max_live_keys_per_tenant: count.describe(
       'Largest number of live keys (neither revoked nor expired) of one tenant. Disabled keys count.',
     ),
@@ -67,7 +69,7 @@ const peppersInUse = z
   .meta({
     id: 'PepperUse',
     description:
-      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals. Secrets, admin tokens and usage reporters change to the current pepper when they are used; `POST /admin/v1/signing-keys/rewrap` renews the seals.',
+      'Which pepper new secrets use, and how many records still use another one: secrets of keys, active admin tokens, usage reporters and seals (MACs over rows that grant trust). Secrets, admin tokens and usage reporters change to the current pepper when they are used; `POST /admin/v1/signing-keys/rewrap` renews the seals.',
   })
 
 const replica = z

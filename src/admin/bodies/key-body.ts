@@ -71,7 +71,9 @@ export const effective = z
       .strictObject({
         tenant: field
           .answeredLimits('no limit')
-          .describe('Limits of all keys of the tenant together: its own, otherwise those of its tier.'),
+          .describe(
+            'Limits of all keys of the tenant together. Each number that the tenant has not set itself is that of the tier of the tenant.',
+          ),
         key: field
           .answeredLimits('no limit of its own')
           .describe("The key's own limits, at most those of the tenant."),
@@ -231,7 +233,7 @@ export const bulkRevocationBody = z
     dry_run: z.literal(false).describe('Always false: the keys were revoked.'),
     revoked: count.describe('Number of keys revoked by this request.'),
     left: count.describe(
-      'Number of matching keys that are still live (neither expired nor revoked). Repeat the request until `left` is 0.',
+      'Number of matching keys that are not revoked, expired ones included; counting stops at 10,000. Repeat the request, with another `Idempotency-Key`, until `left` is 0.',
     ),
     keys: namedKeys.describe('The keys revoked by this request.'),
   })
@@ -241,7 +243,7 @@ export const bulkDryRunBody = z
   .strictObject({
     dry_run: z.literal(true).describe('Always true: nothing was revoked.'),
     would_revoke: count.describe(
-      'Number of live keys that match the filter (live: neither expired nor revoked). More than one request may be needed to revoke them.',
+      'Number of keys that match the filter and are not revoked, expired ones included; counting stops at 10,000. More than one request may be needed to revoke them.',
     ),
     keys: namedKeys.describe('The newest matching keys, at most 500.'),
   })

@@ -48,11 +48,11 @@ export const policyFields = {
     .describe('How long a new signing key is published before it signs.'),
   max_key_lifetime_seconds: wholeNumber(1, 2_147_483_647)
     .optional()
-    .describe('Default and longest lifetime of an API key. Existing keys keep their expiry.'),
+    .describe('Default and longest lifetime of API keys and admin tokens. Existing ones keep their expiry.'),
   unending_keys_allowed: z
     .boolean('must be true or false')
     .optional()
-    .describe('Whether API keys without expiry are allowed.'),
+    .describe('Whether API keys and admin tokens without expiry are allowed.'),
   max_live_keys_per_tenant: wholeNumber(1, 10_000_000)
     .optional()
     .describe('Largest number of live keys of one tenant. If a tenant has more already, they keep working.'),

@@ -53,7 +53,7 @@ export const rewrapBody = z
     encryption_key: z.string().describe('Id of the current encryption key.'),
     rewrapped: count.describe('Number of private signing keys that were encrypted again.'),
     resealed: count.describe(
-      'Number of rows that grant trust (signing keys, imported secrets, identity providers and credentials) whose seal, a MAC over the row, was computed again with the newest encryption key.',
+      'Number of rows that grant trust (signing keys, imported secrets, identity providers and credentials) whose seal, a MAC over the row, was computed again with the newest encryption key and pepper.',
     ),
   })
   .meta({ id: 'Rewrapped', description: 'Result of re-encrypting the private signing keys.' })

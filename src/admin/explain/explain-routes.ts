@@ -34,7 +34,9 @@ const body = z
     audience: field
       .text(200)
       .optional()
-      .describe('Audience of the gateway. By default that of the check (`MINTMARK_GATEWAY_AUDIENCE`).'),
+      .describe(
+        'Audience of the gateway. By default the audience of gateways that call `/check` (`MINTMARK_GATEWAY_AUDIENCE`).',
+      ),
     model: field
       .text(200)
       .optional()
@@ -74,7 +76,7 @@ export function explainRoutes(explaining: Explaining): AdminRoute[] {
       operation: 'explain',
       summary: 'Explain why a credential or a request is refused',
       details:
-        'Applies the rules of an exchange and of the check to a credential, without issuing a token or recording a use. The result is that of the replica that answers, at this moment. The response also has the last refusals of the key, token or request: those that this replica remembers, and those of the other replicas that answer within a second. Mintmark does not count requests against limits, so it does not see a 429 of a gateway.',
+        'Applies the rules of an exchange and of `/check` to a credential, without issuing a token or recording a use. The result is that of the replica that answers, at this moment. The response also has the last refusals of the key, token or request: those that this replica remembers, and those of the other replicas that answer within a second. Mintmark does not count requests against limits, so it does not see a 429 of a gateway.',
       answers: { 200: explanationBody },
       notFound: true,
       example: {

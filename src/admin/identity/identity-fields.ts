@@ -83,7 +83,7 @@ export const providerSettings = {
   bounds: z
     .array(
       z.strictObject({
-        tenant: field.tenantId.describe('Tenant that the provider is opened to.'),
+        tenant: field.tenantId.describe('Tenant that the identities are reserved for.'),
         subject: subject
           .default(null)
           .describe('Subjects that its credentials may name; `*` is one whole segment. null: any.'),
@@ -94,7 +94,9 @@ export const providerSettings = {
       'must be a list',
     )
     .default([])
-    .describe('Identities that are reserved for tenants. Those of different tenants must be disjoint.'),
+    .describe(
+      'Identities that are reserved for tenants. All federated credentials of such a tenant must be within them, and its tenant-admins can add them. For a tenant without bounds, only root, owner and operator can. Those of different tenants must be disjoint.',
+    ),
 }
 
 export const federated = z.strictObject({

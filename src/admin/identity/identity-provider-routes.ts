@@ -23,7 +23,11 @@ const providerCreate = z
     kind: z
       .enum(PROVIDER_KINDS, `must be one of ${PROVIDER_KINDS.join(', ')}`)
       .describe('What issues the assertions.'),
-    issuer: field.text(255).describe('Issuer: the exact `iss` of its assertions.'),
+    issuer: field
+      .text(255)
+      .describe(
+        'Issuer: the exact `iss` of its assertions, or `spiffe://<trust domain>` for SPIFFE identities without `iss`.',
+      ),
     ...providerSettings,
   })
   .meta({ id: 'NewIdentityProvider', description: 'Settings of a new identity provider.' })

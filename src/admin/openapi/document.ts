@@ -62,7 +62,7 @@ There are two kinds of token:
 - **Root tokens** are set in the variable \`MINTMARK_ROOT_TOKEN\` of the service, separated by commas. A root token has all rights. Use it
   to create the first admin token, and in emergencies. If the variable is not set, no root token is accepted.
 - **Admin tokens** are created with \`POST /admin/v1/admin-tokens\` or \`mintmark admin-token create\`. They expire, unless the policy of
-  the installation allows others, and can be revoked. Each admin token has one role:
+  the installation allows tokens without expiry, and can be revoked. Each admin token has one role:
 
 | Role | Rights |
 |---|---|

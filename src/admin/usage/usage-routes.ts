@@ -118,7 +118,7 @@ function correctionRoutes(services: { usage: Usage }): AdminRoute[] {
       operation: 'voidUsage',
       summary: 'Void the usage of a reporter',
       details:
-        'Removes from the totals what a deleted reporter sent at `since` or later, for example after its secret was stolen. Mintmark keeps single records for `usage_dedup_seconds`. From hours whose records are still stored, it removes only the records that arrived at `since` or later. From hours whose records are not stored any more, it removes everything of this reporter, beginning with the hour of `since`. The amounts of a closed month are subtracted from the current hour. If the request fails, repeat it within `usage_dedup_seconds`. Do not send it again after that time, whether it succeeded or not: it would remove the whole hour of `since`.',
+        'Removes from the totals what a deleted reporter sent at `since` or later, for example after its secret was stolen. Mintmark keeps single records for `usage_dedup_seconds`. From hours whose records are still stored, it removes only the records that arrived at `since` or later. From hours whose records are not stored any more, it removes everything of this reporter, beginning with the hour of `since`. The amounts of a closed month are subtracted from the current hour. A request that is sent more than `usage_dedup_seconds` after `since` may remove the whole hour of `since`, also if an earlier request removed only a part of it. So if a request fails, repeat it before that time.',
       answers: { 200: voidedUsageBody },
       conflicts: ['usage_reporter_active'],
       example: { body: { since: '2026-11-24T09:00:00Z', reason: 'stolen' } },

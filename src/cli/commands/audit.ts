@@ -33,7 +33,7 @@ const VIEW: View<AuditEvent> = {
 
 /** By the name of the API's query parameter: the option's value, and its meaning. */
 const FILTERS = {
-  actor: ['<id>', 'caller: root, system, or the id of an admin token'],
+  actor: ['<id>', 'caller: root, system, unknown, or the id of an admin token or a key'],
   action: ['<name>', 'action, such as key.revoke'],
   target: ['<id>', 'id of the object'],
   tenant: ['<id>', 'id of the tenant'],
