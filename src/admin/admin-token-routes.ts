@@ -133,7 +133,7 @@ export function adminTokenRoutes(
       operation: 'revokeAdminToken',
       summary: 'Revoke an admin token',
       details:
-        'Permanently revokes the token: every replica rejects the next request with it; an introspection token, within about a second. With `cascade`, the keys, secrets, credentials and admin tokens that this token created are revoked too. For each of these admin tokens the same is done. First admin tokens are revoked, then keys, then secrets that were added to other keys by a rotation, then credentials (public keys, and rules for workloads) that were added to other keys. Identity providers and usage reporters stay. Each request revokes at most 2,000 objects: repeat it, with another `Idempotency-Key`, until `left` is 0. Idempotent: a second request keeps the reason of the first.',
+        'Permanently revokes the token: every replica rejects the next request with it. (Introspection tokens are rejected within about a second.) With `cascade`, the keys, secrets, credentials and admin tokens that this token created are revoked too. For each of these admin tokens the same is done. First admin tokens are revoked, then keys, then secrets that were added to other keys by a rotation, then credentials (public keys, and rules for workloads) that were added to other keys. Identity providers and usage reporters stay. Each request revokes at most 2,000 objects: repeat it, with another `Idempotency-Key`, until `left` is 0. Idempotent: a second request keeps the reason of the first.',
       answers: { 200: revokedAdminTokenBody },
       example: { body: { reason: 'left the team', cascade: true } },
       method: 'post',

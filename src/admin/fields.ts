@@ -146,7 +146,7 @@ export const rotation = (whenTwo: string) => ({
 
 /** In the body of a change that takes rights from a key or a tenant. */
 export const revokeTokens = flag.describe(
-  'Also revoke the tokens that are already issued. If false (the default), gateways, `/check` and introspection accept these tokens, with their old rights, until they expire. (While a key is disabled, `/check` and introspection reject its tokens.)',
+  'Also revoke the tokens that are already issued. If false (the default), these tokens keep their old rights: gateways, `/check` and introspection accept them until they expire. Exception: while a key is disabled, `/check` and introspection reject its tokens.',
 )
 
 /** `team=ml`, or `team` for any value. */

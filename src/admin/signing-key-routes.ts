@@ -67,7 +67,7 @@ export function signingKeyRoutes(options: { database: Database; signingKeys: Sig
       operation: 'rewrapSigningKeys',
       summary: 'Re-encrypt private signing keys',
       details:
-        'Encrypts all private keys and all fetch tokens of identity providers with the current encryption key, and renews the seals of all rows that grant trust, so that older encryption keys can be removed. Idempotent.',
+        'Encrypts all private keys and all fetch tokens of identity providers with the current encryption key. Also computes the seals again: the MACs over the stored signing keys, imported secrets, identity providers and credentials. Then older encryption keys can be removed. Idempotent.',
       answers: { 200: rewrapBody },
       conflicts: ['another_encryption_key', 'signing_key_not_opened'],
       method: 'post',

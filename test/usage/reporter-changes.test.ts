@@ -105,6 +105,21 @@ describe('A usage reporter', () => {
     expect(actions).toEqual([...Array(3).fill('usage-reporter.rotate'), 'usage-reporter.create'])
   })
 
+  it('is rotated in place of the oldest secret, which ends at once; the other one ends after the overlap', async () => {
+    const { id: key } = await newKey(mintmark, 'acme')
+    const reporter = await makeReporter(mintmark)
+    const report = (secret: string, name: string) =>
+      send(receiverOf(mintmark), secret, logRecords(recordsOf(key, `oldest-${name}`, 1)))
+    const rotate = async (body: object) =>
+      (await mintmark.admin('POST', `/usage-reporters/${reporter.id}/rotate`, body)).body.secret
+    const second = await rotate({ overlap_seconds: 3600 })
+    const third = await rotate({ replace: 'oldest', overlap_seconds: 3600 })
+    await expect(report(reporter.secret, 'first')).rejects.toThrow()
+    await report(second, 'second')
+    await report(third, 'third')
+    expect(await requestsOf(reporter.id)).toBe(2)
+  })
+
   it('is rotated: the older secret ends at its time, without another change', async () => {
     const reporter = await makeReporter(mintmark)
     const { body } = await mintmark.admin('POST', `/usage-reporters/${reporter.id}/rotate`, {

@@ -4,6 +4,9 @@ import { SINGLE_USES } from '../../identity-providers/key-credential.ts'
 import { ASSERTION_ALGS, PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
 import { count, instant, keyId, tenantId } from './wire.ts'
 
+export const ABOUT_ISSUER =
+  'Issuer: the exact `iss` of its assertions, or `spiffe://<trust domain>` for SPIFFE identities without `iss`.'
+
 export const providerId = z.string().regex(/^idp_[0-9A-Za-z]{16}$/)
 export const credentialId = z.string().regex(/^crd_[0-9A-Za-z]{16}$/)
 
@@ -52,11 +55,7 @@ export const providerBody = z
     id: providerId.describe('Id of the provider.'),
     name: z.string().describe('Display name.'),
     kind: z.enum(PROVIDER_KINDS).describe('What issues the assertions.'),
-    issuer: z
-      .string()
-      .describe(
-        'Issuer: the exact `iss` of its assertions, or `spiffe://<trust domain>` for SPIFFE identities without `iss`.',
-      ),
+    issuer: z.string().describe(ABOUT_ISSUER),
     jwks: jwks.nullable().describe('Public keys of the issuer, as a JWK Set; null: they are fetched.'),
     jwks_uri: z.string().nullable().describe('URL of the JWK Set; null: the default address at the issuer.'),
     ca_pem: z.string().nullable().describe('Certificates of authorities, as PEM; null: those of the system.'),

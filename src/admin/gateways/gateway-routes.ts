@@ -11,7 +11,7 @@ export function gatewayRoutes(gateways: Gateways): AdminRoute[] {
       operation: 'listGateways',
       summary: 'List gateways',
       details:
-        'Gateways that are connected to any replica by xDS, and gateways with a name in `MINTMARK_XDS_TOKENS` (registered gateways) that are not connected. Other replicas report their connections every 5 seconds. Gateways that call the check (`/check`), read the list of revoked tokens from a file, or do not have that list are not shown.',
+        'Gateways that are connected to any replica by xDS, and gateways with a name in `MINTMARK_XDS_TOKENS` (registered gateways) that are not connected. Connections to replicas other than the one that answers are updated every 5 seconds. Gateways that call the check (`/check`), read the list of revoked tokens from a file, or do not have that list are not shown.',
       answers: { 200: whole(gatewayBody) },
       method: 'get',
       path: '/gateways',

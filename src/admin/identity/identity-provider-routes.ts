@@ -9,7 +9,7 @@ import type {
 import { PROVIDER_KINDS } from '../../identity-providers/provider-kind.ts'
 import { Secret } from '../../system/secret.ts'
 import { created, noContent, ok } from '../answer.ts'
-import { EXAMPLE_JWKS, providerBody } from '../bodies/identity-body.ts'
+import { ABOUT_ISSUER, EXAMPLE_JWKS, providerBody } from '../bodies/identity-body.ts'
 import { page as pageOf } from '../bodies/wire.ts'
 import type { Cursors } from '../cursor.ts'
 import * as field from '../fields.ts'
@@ -23,11 +23,7 @@ const providerCreate = z
     kind: z
       .enum(PROVIDER_KINDS, `must be one of ${PROVIDER_KINDS.join(', ')}`)
       .describe('What issues the assertions.'),
-    issuer: field
-      .text(255)
-      .describe(
-        'Issuer: the exact `iss` of its assertions, or `spiffe://<trust domain>` for SPIFFE identities without `iss`.',
-      ),
+    issuer: field.text(255).describe(ABOUT_ISSUER),
     ...providerSettings,
   })
   .meta({ id: 'NewIdentityProvider', description: 'Settings of a new identity provider.' })
