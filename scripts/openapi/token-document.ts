@@ -232,7 +232,9 @@ const SCHEMAS = {
     properties: {
       grant_type: { type: 'string', const: JWT_BEARER, description: 'Always the grant of RFC 7523.' },
       assertion: string('The token of the identity provider.'),
-      federation_rule_id: string('Id of the credential (`crd_…`).'),
+      federation_rule_id: string(
+        'Id of the credential of the key (`crd_…`): the object that names which assertions are accepted for the key.',
+      ),
       service_account_id: string('Id of the API key (`key_…`).'),
       organization_id: string('Id of the tenant.'),
     },
@@ -281,7 +283,8 @@ const SCHEMAS = {
     properties: {
       active: {
         type: 'boolean',
-        description: 'Whether the token is good at this moment, for an audience of the caller.',
+        description:
+          'Whether the token is good at this moment, for one of the audiences of the introspection token.',
       },
       token_type: { type: 'string', const: 'Bearer', description: 'Always `Bearer`.' },
       ...Object.fromEntries(Object.entries(CLAIMS).map(([name, description]) => [name, { description }])),
@@ -441,7 +444,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Exchange a token of an identity provider, in JSON',
         description:
-          'The same exchange as at the token endpoint. If the request names a credential, key or tenant, it must be the one that the assertion matches.',
+          'The same exchange as at the token endpoint. `federation_rule_id`, `service_account_id` and `organization_id` are optional. If sent, they must be the ids of the credential, the key and the tenant that the assertion matches.',
         security: [],
         requestBody: {
           required: true,
@@ -497,7 +500,7 @@ export const tokenDocument = () => ({
         tags: ['token'],
         summary: 'Introspect a token',
         description:
-          'Returns whether a token is good at this moment (RFC 7662), for an audience of the caller. The caller needs an introspection token: an admin token with the role introspector. Send the introspection token as `Authorization: Bearer mmi_…`, or as the client secret, with its id (`adm_…`) as the client id.',
+          'Returns whether a token is good at this moment (RFC 7662), for one of the audiences of the introspection token. The caller needs an introspection token: an admin token with the role introspector. Send the introspection token as `Authorization: Bearer mmi_…`, or as the client secret, with its id (`adm_…`) as the client id.',
         security: [{ introspectionToken: [] }, { clientSecretBasic: [] }, {}],
         requestBody: question({ token: EXCHANGED.access_token }),
         responses: {

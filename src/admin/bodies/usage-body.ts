@@ -36,7 +36,9 @@ const usageRowBody = z
     estimated_requests: sum.describe(
       'Number of cancelled requests of which the engine gave no count: their tokens are estimated from bytes.',
     ),
-    adjusted_requests: sum.describe('Number of requests of closed months that were booked here.'),
+    adjusted_requests: sum.describe(
+      'Number of requests that belong to a month that was already closed, and are counted in this row instead.',
+    ),
   })
   .meta({
     id: 'Usage',
