@@ -95,7 +95,7 @@ export const providerSettings = {
     )
     .default([])
     .describe(
-      'Identities that are reserved for tenants. All federated credentials of such a tenant must be within them, and its tenant-admins can add them. For a tenant without bounds, only root, owner and operator can. Those of different tenants must be disjoint.',
+      'Identities that are reserved for tenants. All federated credentials of such a tenant must be within its bounds, and its tenant-admins can add such credentials. For a tenant without bounds, only root, owner and operator can. The bounds of different tenants must not overlap.',
     ),
 }
 
