@@ -316,7 +316,7 @@ export const checkDocument = () => ({
         tags: ['models'],
         summary: 'List allowed models',
         description:
-          'Models and adapters of the credential, in the form of the OpenAI API. Caddy sends every `GET /v1/models` of a client here. Envoy, Envoy Gateway, Istio, nginx and HAProxy send only those with an API key, because they answer tokens from the claims; agentgateway answers all by itself.',
+          'Models and adapters of the credential, in the form of the OpenAI API. Caddy sends every `GET /v1/models` of a client here. Envoy, Envoy Gateway, nginx and HAProxy send only those with an API key, because they answer a request with a token from its claims. Istio and agentgateway answer all by themselves.',
         responses: {
           200: {
             description: 'The models.',
